@@ -1,0 +1,32 @@
+# What a person types: make demo, make test, make lab, make bench. Needs Python 3.11 or 3.12; uses uv when it is on the PATH.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help:  ## this text
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## make .venv with the exact versions of constraints.txt (does nothing when it is up to date)
+
+$(READY): settings.ini setup.py constraints.txt scripts/make_venv.sh
+	@bash scripts/make_venv.sh $(VENV)
+	@touch $(READY)
+
+demo: setup  ## the whole flow on a simulated archive: simulate, check, convert, train, report
+	@$(BIN)/ben-demo
+
+test: setup  ## notebooks clean, modules and README in step, every notebook's tests (slow ones too)
+	@bash .ci/checks.sh $(BIN) slow
+
+lab: setup  ## open JupyterLab on the notebooks
+	@$(BIN)/jupyter lab --notebook-dir=. nbs/index.ipynb
+
+bench: setup  ## the reference way of converting and loading beside ours; writes experiments/benchmark
+	@$(BIN)/python scripts/run_benchmark.py
+
+export: setup  ## after editing notebooks: clean them, export the modules, make README.md
+	@$(BIN)/nbdev_clean && $(BIN)/nbdev_export && $(BIN)/python scripts/make_readme.py
+
+.PHONY: help setup demo test lab bench export
