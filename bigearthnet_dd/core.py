@@ -130,8 +130,8 @@ def repo_root():
 
 # %% ../nbs/00_core.ipynb #387ecda5
 def scratch(name):
-    "A fresh empty folder `build/scratch/NAME-PID` for tests and examples."
-    path = repo_root()/'build'/'scratch'/f'{name}-{os.getpid()}'
+    "A fresh empty folder `build/scratch/NAME-PID` of the checkout, as a relative path, for tests and examples."
+    path = Path(os.path.relpath(repo_root()))/'build'/'scratch'/f'{name}-{os.getpid()}'
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
