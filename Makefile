@@ -18,13 +18,13 @@ demo: setup  ## the whole flow on a simulated archive: simulate, check, convert,
 	@$(BIN)/ben-demo
 
 test: setup  ## notebooks clean, modules and README in step, every notebook's tests (slow ones too)
-	@bash .ci/checks.sh $(BIN) slow
+	@$(BIN)/python scripts/run_tests.py slow
 
 lab: setup  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=. nbs/index.ipynb
 
 bench: setup  ## the reference way of converting and loading beside ours; writes experiments/benchmark
-	@$(BIN)/python scripts/run_benchmark.py
+	@$(BIN)/papermill nbs/runs/benchmark.ipynb experiments/benchmark/benchmark.ipynb --cwd nbs
 
 export: setup  ## after editing notebooks: clean them, export the modules, make README.md
 	@$(BIN)/nbdev_clean && $(BIN)/nbdev_export && $(BIN)/python scripts/make_readme.py

@@ -181,14 +181,14 @@ _RECIPES = '''
 133  .5  blob  grain:7   soil:6 asphalt:2 roof:1
 141  .8  blob  grain:6   grass:5 garden:2 broadleaf:3
 142  4   blob  fields:9  grass:6 garden:3 broadleaf:2
-211  .93 cell  fields:22 crop:88 grass:8 shrub:4
+211  .93 cell  fields:22 crop:94 grass:4 shrub:2
 212  .05 cell  fields:12 green:5 crop:4 grass:1
 213  .02 cell  fields:8  green:6 turbid:3 crop:1
 221  .3  cell  rows:4    vine:6 soil:2 grass:2
 222  .2  cell  dots:4    orchard:4 grass:6
 223  .35 cell  dots:5    orchard:3 dry:5 soil:2
 241  .15 cell  strips:7  crop:5 orchard:3 vine:2
-231  1   cell  fields:14 grass:82 green:12 shrub:6
+231  1   cell  fields:14 grass:88 green:7 shrub:5
 242  1   cell  fields:7  crop:42 grass:26 vine:8 orchard:8 garden:16
 243  1   cell  fields:11 crop:30 grass:25 broadleaf:20 shrub:17 conifer:8
 244  1   cell  dots:6    broadleaf:25 grass:35 dry:40
@@ -196,14 +196,14 @@ _RECIPES = '''
 
 # %% ../nbs/03_simulate.ipynb #ee6e6b76
 _RECIPES += '''
-311  1   cell  grain:9   broadleaf:84 shrub:8 conifer:8
-312  1   cell  grain:12  conifer:84 shrub:9 broadleaf:7
+311  1   cell  grain:9   broadleaf:90 shrub:5 conifer:5
+312  1   cell  grain:12  conifer:90 shrub:6 broadleaf:4
 313  1   cell  grain:5   conifer:48 broadleaf:44 shrub:8
 321  .7  cell  grain:14  grass:50 dry:35 shrub:15
 333  .3  cell  grain:6   dry:35 rock:35 grass:30
 322  .6  cell  grain:10  shrub:75 grass:15 peat:10
 323  .4  cell  grain:5   shrub:55 dry:30 orchard:15
-324  1   cell  grain:4   shrub:42 broadleaf:22 conifer:18 grass:18
+324  1   cell  grain:4   shrub:56 broadleaf:16 conifer:14 grass:14
 331  1   shore grain:10  sand:8 dry:2
 332  1   blob  grain:9   rock:8 grass:1
 334  .6  blob  grain:9   burnt:7 shrub:2
@@ -321,7 +321,7 @@ def draw_map(
     out, shore = _cells(rng, ground), None
     for c in codes:                                                        # the sea first: its edge is where beaches and marshes lie
         if kind[c] == 'coast' and c not in ground:
-            shore = _rotated(rng)[0] + rng.uniform(-35, 35) + 8*_smooth(rng, 40) + 2*_smooth(rng, 10)
+            shore = _rotated(rng)[0] + rng.uniform(-50, 32) + 8*_smooth(rng, 40) + 2*_smooth(rng, 10)
             out[shore < 0] = c
     rest = [c for c in codes if kind[c] not in ('cell', 'coast') and c not in ground]
     for c in sorted(rest, key=lambda c: (_CLASS_OF[c] == 255, kind[c] in ('river', 'wide', 'lake'))):   # waters over towns, unlabeled last
@@ -387,7 +387,9 @@ def texture(
 _MODES = np.array([[.80, .80, .75, .80, .75, .65, .65, .65, .65, .60, .70, .75],          # brightness
                    [-.5, -.5, -.2, -.9, -.3, .50, .65, .70, .70, .65, -.4, -.7],          # vigour
                    [.05, .05, .05, .05, .00, -.1, -.1, -.1, -.1, -.1, -.7, -.9]], np.float32)   # moisture
-_PIXEL, _SLOW, _PARCEL, _PATCH = .27, .10, .16, .14    # standard deviations of the modes: pixel noise, slow variation, parcels, patch and material
+_SLOW, _PARCEL, _PATCH, _WHITE = .08, .12, .11, .05    # standard deviations of the modes: slow variation, parcels, patch and material, single pixels
+_FINE = np.array([{'conifer': .30, 'broadleaf': .22, 'shrub': .22, 'orchard': .2, 'garden': .25, 'roof': .3, 'hall': .2, 'asphalt': .2, 'rock': .25,
+                   'peat': .16, 'reed': .16, 'mud': .15, 'dry': .14, 'water': .04, 'sea': .05, 'turbid': .06, 'snow': .08}.get(m, .09) for m in MATERIALS], np.float32)
 _CROP_IDS = [list(MATERIALS).index(m) for m in ('green', 'ripe', 'soil')]
 _WATERY = np.array([m in ('water', 'sea', 'turbid') for m in MATERIALS])
 _MAT_ID = {m: i for i, m in enumerate(MATERIALS)}
@@ -402,6 +404,18 @@ def _weights(recipe, month):
         w += [share*x/10 for x in _CROPS[month]]
     return np.array(ids), np.cumsum(w)/np.sum(w)
 
+def _hedges(rng, mats, here, parcels):
+    "Some of the parcels' borders are rows of trees (in place)."
+    border = (parcels != np.roll(parcels, 1, 0)) | (parcels != np.roll(parcels, 1, 1))
+    mats[here & border & (_hash(rng, parcels) < rng.uniform(0, .7))] = _MAT_ID['broadleaf']
+
+def _details(rng, mats):
+    "What is on the ground but too small for the map: a lane or two, single farms (in place)."
+    for _ in range(int(rng.integers(0, 3))): mats[_band(rng, 1.3, rng.uniform(0, 12)) & ~_WATERY[mats]] = _MAT_ID['asphalt']
+    for y, x in rng.integers(0, _N - 3, (int(rng.integers(0, 4)), 2)):
+        if not _WATERY[mats[y, x]]: mats[y:y + 3, x:x + 3] = _MAT_ID['roof']; mats[y + 1, x:x + 2] = _MAT_ID['garden']
+    return mats
+
 def _ground(rng, codes, month):
     "Material ids (120, 120) and the parcels' mode offsets (3, 120, 120) of a reference map."
     mats, modes = np.zeros((_N, _N), np.intp), np.zeros((3, _N, _N), np.float32)
@@ -413,7 +427,8 @@ def _ground(rng, codes, month):
         strength = _PARCEL*(1 if recipe['texture'] in ('fields', 'strips') else .5)
         offsets = strength*rng.standard_normal((3, int(parcels.max()) + 1), np.float32)
         modes[:, here] = offsets[:, parcels[here]]
-    return mats, modes
+        if code in (231, 242, 243): _hedges(rng, mats, here, parcels)
+    return _details(rng, mats), modes
 
 # %% ../nbs/03_simulate.ipynb #da64302f
 _POWER = np.ones(14)
@@ -431,9 +446,17 @@ def _spectra(month):
     return table.astype(np.float32)
 
 # %% ../nbs/03_simulate.ipynb #37547ba6
+def _blur(a):
+    "Sums over 3 x 3 neighbours with weights 1-2-1 (total 16); the last two axes lose a pixel on each side."
+    a = a[..., :-2, :] + 2*a[..., 1:-1, :] + a[..., 2:, :]
+    return a[..., :-2] + 2*a[..., 1:-1] + a[..., 2:]
+
 def _optical(rng, mats, modes, month):
     "float32 (12, 120, 120): the Sentinel-2 bands at 10 m before clouds."
-    modes = modes + _SLOW*np.stack([_smooth(rng, 24) for _ in range(3)]) + _PIXEL*rng.standard_normal((3, _N, _N), np.float32)
+    fine = rng.standard_normal((3, _N + 2, _N + 2), np.float32)
+    white = fine[:, 1:-1, 1:-1]
+    fine = _blur(fine)/np.float32(6)                                       # neighbours share noise: crowns and roofs of 2 to 3 pixels
+    modes = modes + _SLOW*np.stack([_smooth(rng, 24) for _ in range(3)]) + _FINE[mats]*fine + _WHITE*white
     drift = _PATCH*np.einsum('km,kb->bm', rng.standard_normal((3, len(MATERIALS)), np.float32), _MODES)
     table = _spectra(month)[2:] + drift + .08*rng.standard_normal(dtype=np.float32)
     out = np.empty((12, _N, _N), np.float32)
@@ -451,9 +474,8 @@ def _radar(rng, mats, month, wind):
     soil = .8*_smooth(rng, 12)                                             # soil moisture and slopes, dB
     for b in range(2):
         table = _spectra(month)[b] + rough + .5*rng.standard_normal(len(MATERIALS), np.float32)
-        speckle = rng.standard_gamma(1.5, (_N + 1, _N + 1), np.float32)
-        speckle = (speckle[1:, 1:] + speckle[1:, :-1] + speckle[:-1, 1:] + speckle[:-1, :-1])/np.float32(6)
-        out[b] = table[mats] + soil + 10*np.log10(speckle)
+        speckle = rng.standard_gamma(1, (_N + 2, _N + 2), np.float32)
+        out[b] = table[mats] + soil + 10*np.log10(_blur(speckle)/np.float32(16))
     return out
 
 # %% ../nbs/03_simulate.ipynb #2da3e2a0
@@ -485,7 +507,7 @@ def _to_files(rng, optical, radar):
     out = dict(zip(('VV', 'VH'), radar))
     for name, band in zip(S2_BANDS, optical):
         n = BAND[name].size
-        band = _shrink(band, n)*(1 + np.float32(.04)*rng.standard_normal((n, n), np.float32))
+        band = _shrink(band, n)*(1 + np.float32(.02)*rng.standard_normal((n, n), np.float32))
         out[name] = np.clip(np.rint(band), 1, 20000).astype(np.uint16)
     return out
 
