@@ -49,7 +49,7 @@ def _scenes(meta, chosen, s3):
         for url, rows in scene.groupby(scene, sort=True).indices.items():
             wanted = rows[chosen[rows]]
             names = {folders.iat[i].rsplit('/', 1)[1]: i for i in wanted}
-            if not s3 or len(wanted) >= len(rows)*len(kinds)/1000 + 1:
+            if not s3 or len(wanted) >= -(-len(rows)*len(kinds)//1000):   # calls for the whole scene, rounded up
                 if len(wanted): yield url, names, kinds
             else: yield from ((f'{url}/{folder}', {'': i}, kinds) for folder, i in names.items())
 

@@ -48,7 +48,7 @@ class S3Server:
         p = self.ports
         return [weed, '-logtostderr=true', 'server', f'-dir={self.dir}/data', '-ip=127.0.0.1', '-ip.bind=127.0.0.1', f'-master.port={p[1]}', f'-master.port.grpc={p[2]}',
                 f'-volume.port={p[3]}', f'-volume.port.grpc={p[4]}', '-filer', f'-filer.port={p[5]}', f'-filer.port.grpc={p[6]}', '-s3', f'-s3.port={p[0]}', f'-s3.port.grpc={p[7]}',
-                f'-s3.config={self.dir}/s3.json', '-s3.port.iceberg=0', '-s3.port.lance=0', '-volume.max=100', '-master.volumeSizeLimitMB=128', '-master.electionTimeout=1s']
+                f'-s3.config={self.dir}/s3.json', '-s3.port.iceberg=0', '-s3.port.lance=0', '-s3.port.lance=0', '-volume.max=100', '-master.volumeSizeLimitMB=128', '-master.electionTimeout=1s']
     def environment(self, user='admin', url=None):
         "The AWS variables of a user, for the length of a `with` block."
         access, secret = self.users[user]
