@@ -261,8 +261,9 @@ def _rotated(rng, bend=0):
 
 def _blob(rng, radius):
     "Mask of a compact shape with a ragged edge, somewhere in the patch."
-    cx, cy = rng.uniform(-50, 50, 2).astype(np.float32)
-    return np.hypot(_X - cx, _Y - cy) < radius*(1 + .25*_smooth(rng, 20))
+    cx, cy = rng.uniform(-42, 42, 2).astype(np.float32)
+    (u, v), long = _rotated(rng), np.float32(rng.uniform(1, 1.7))
+    return np.hypot(u - cx, (v - cy)*long) < radius*np.sqrt(long)*(1 + .28*_smooth(rng, 22) + .08*_smooth(rng, 7))
 
 def _band(rng, width, bend):
     "Mask of a band across the patch: a winding river (bend in pixels), or a road (no bend)."
@@ -325,11 +326,10 @@ def draw_map(
             out[shore < 0] = c
     rest = [c for c in codes if kind[c] not in ('cell', 'coast') and c not in ground]
     for c in sorted(rest, key=lambda c: (_CLASS_OF[c] == 255, kind[c] in ('river', 'wide', 'lake'))):   # waters over towns, unlabeled last
-        mask = _shape(rng, kind[c], shore)
-        if _CLASS_OF[c] == 255:
-            gaps = mask | np.isin(out, _UNLABELED)
-            if not 0 < gaps.mean() < .25: continue
-        out[mask] = c
+        for _ in range(6):                                                 # again, when it would leave too much without a class
+            mask = _shape(rng, kind[c], shore)
+            if shore is not None and kind[c] in ('blob', 'line', 'lake'): mask &= shore > 0   # towns and lakes stay on land
+            if _CLASS_OF[c] != 255 or (mask | np.isin(out, _UNLABELED)).mean() < .25: out[mask] = c; break
     return out
 
 # %% ../nbs/03_simulate.ipynb #86ae1e46
@@ -387,9 +387,10 @@ def texture(
 _MODES = np.array([[.80, .80, .75, .80, .75, .65, .65, .65, .65, .60, .70, .75],          # brightness
                    [-.5, -.5, -.2, -.9, -.3, .50, .65, .70, .70, .65, -.4, -.7],          # vigour
                    [.05, .05, .05, .05, .00, -.1, -.1, -.1, -.1, -.1, -.7, -.9]], np.float32)   # moisture
-_SLOW, _PARCEL, _PATCH, _WHITE = .08, .12, .11, .05    # standard deviations of the modes: slow variation, parcels, patch and material, single pixels
-_FINE = np.array([{'conifer': .30, 'broadleaf': .22, 'shrub': .22, 'orchard': .2, 'garden': .25, 'roof': .3, 'hall': .2, 'asphalt': .2, 'rock': .25,
-                   'peat': .16, 'reed': .16, 'mud': .15, 'dry': .14, 'water': .04, 'sea': .05, 'turbid': .06, 'snow': .08}.get(m, .09) for m in MATERIALS], np.float32)
+_SLOW, _PARCEL, _PATCH, _WHITE = .08, .11, .09, .035    # standard deviations of the modes: slow variation, parcels, patch and material, single pixels
+_LIGHT = np.array([.22, .13, .10], np.float32)          # the same for what all materials of a patch share: low sun, shade, haze, season
+_FINE = np.array([{'conifer': .19, 'broadleaf': .15, 'shrub': .15, 'orchard': .2, 'garden': .25, 'roof': .3, 'hall': .2, 'asphalt': .2, 'rock': .25,
+                   'peat': .16, 'reed': .16, 'mud': .15, 'dry': .14, 'water': .04, 'sea': .05, 'turbid': .06, 'snow': .08}.get(m, .06) for m in MATERIALS], np.float32)
 _CROP_IDS = [list(MATERIALS).index(m) for m in ('green', 'ripe', 'soil')]
 _WATERY = np.array([m in ('water', 'sea', 'turbid') for m in MATERIALS])
 _MAT_ID = {m: i for i, m in enumerate(MATERIALS)}
@@ -431,8 +432,9 @@ def _ground(rng, codes, month):
     return _details(rng, mats), modes
 
 # %% ../nbs/03_simulate.ipynb #da64302f
-_POWER = np.ones(14)
-_FACTOR = np.r_[0, 0, np.ones(12)]
+#                     VV      VH     B01     B02     B03     B04     B05     B06     B07     B08     B8A     B09     B11     B12
+_POWER = np.array([ 1.581,  1.432, 0.8987, 0.8657, 0.8889, 0.8751, 0.9654,  1.221,  1.228,  1.156,  1.243,  1.466,    1.5,  1.217])
+_FACTOR = np.array([ 5.199,  6.178,  1.842,  2.434,  2.098,  2.419,  1.359, 0.1781, 0.1532, 0.2707, 0.1316, 0.02218, 0.02298, 0.2311])
 
 # %% ../nbs/03_simulate.ipynb #d4d41cae
 @functools.lru_cache(16)
@@ -458,7 +460,8 @@ def _optical(rng, mats, modes, month):
     fine = _blur(fine)/np.float32(6)                                       # neighbours share noise: crowns and roofs of 2 to 3 pixels
     modes = modes + _SLOW*np.stack([_smooth(rng, 24) for _ in range(3)]) + _FINE[mats]*fine + _WHITE*white
     drift = _PATCH*np.einsum('km,kb->bm', rng.standard_normal((3, len(MATERIALS)), np.float32), _MODES)
-    table = _spectra(month)[2:] + drift + .08*rng.standard_normal(dtype=np.float32)
+    sun = (_LIGHT*rng.standard_normal(3, np.float32))@_MODES               # one draw for all materials
+    table = _spectra(month)[2:] + drift + sun[:, None]
     out = np.empty((12, _N, _N), np.float32)
     for b in range(12):
         v = table[b][mats]
@@ -471,11 +474,11 @@ def _radar(rng, mats, month, wind):
     "float32 (2, 120, 120): VV and VH in dB with multiplicative speckle."
     out = np.empty((2, _N, _N), np.float32)
     rough = wind*_WATERY.astype(np.float32)
-    soil = .8*_smooth(rng, 12)                                             # soil moisture and slopes, dB
+    relief = rng.exponential(1.2)*_smooth(rng, 10) + rng.normal(0, 1.2)    # slopes towards and away from the radar, incidence angle; dB
     for b in range(2):
         table = _spectra(month)[b] + rough + .5*rng.standard_normal(len(MATERIALS), np.float32)
         speckle = rng.standard_gamma(1, (_N + 2, _N + 2), np.float32)
-        out[b] = table[mats] + soil + 10*np.log10(_blur(speckle)/np.float32(16))
+        out[b] = table[mats] + relief.astype(np.float32) + 10*np.log10(_blur(speckle)/np.float32(16))
     return out
 
 # %% ../nbs/03_simulate.ipynb #2da3e2a0
@@ -491,7 +494,7 @@ def _snowfall(rng, mats):
 def _clouds(rng, bands):
     "Bands with clouds and their shadows."
     thick = np.clip(1.2*_smooth(rng, 40) + .3*_smooth(rng, 10) + rng.uniform(-.6, .6), 0, 1)
-    shadow = 1 - .6*np.roll(thick, (18, -22), (0, 1))
+    shadow = 1 - .6*np.pad(thick, ((0, 18), (0, 22)), mode='edge')[18:, 22:]   # the morning sun stands in the south-east
     return bands*shadow*(1 - thick) + _CLOUD*np.float32(rng.uniform(.7, 1.3))*thick
 
 # %% ../nbs/03_simulate.ipynb #6ba5073c
@@ -525,7 +528,7 @@ def simulate_patch(
     month = month or int(rng.integers(1, 13))
     label = draw_map(rng, codes or draw_classes(rng, country))
     mats, modes = _ground(rng, label, month)
-    radar = _radar(rng, mats, month, np.float32(rng.normal(0, 2)))
+    radar = _radar(rng, mats, month, np.float32(rng.normal(0, 2.5)))
     optical = _optical(rng, _snowfall(rng, mats) if snow else mats, modes, month)
     patch = _to_files(rng, _clouds(rng, optical) if cloud else optical, radar)
     return {**patch, 'reference_map': label}
