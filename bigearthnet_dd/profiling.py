@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PACKAGES', 'SCHEMA_VERSION', 'SCHEMA', 'gpus', 'host_info', 'versions', 'clean', 'Sampler', 'Series', 'Profiler',
-           'Step', 'check_profile', 'read_profile', 'steps_table', 'show_timeline']
+           'Step', 'check_profile', 'read_profile', 'steps_table', 'picture', 'show_timeline']
 
 # %% ../nbs/06_profiling.ipynb #87a62148
 import functools, hashlib, importlib.metadata, json, math, os, platform, re, tempfile, threading, time
@@ -479,9 +479,30 @@ def _step_bands(ax, profile, label):
         if label and s['duration'] > .04*total: ax.text(a + s['duration']/2, 1.04, s['name'], transform=ax.get_xaxis_transform(), ha='center', va='bottom', fontsize=7, rotation=20 if s['duration'] < .15*total else 0)
 
 # %% ../nbs/06_profiling.ipynb #2fa004ca
+def picture(
+    fig,            # matplotlib Figure, or the bytes of a PNG
+    photo=False,    # True when it shows satellite images
+    width=1000,     # at most so many pixels wide
+    alt='figure',   # text in place of the picture
+):                  # IPython Image
+    "A small picture of a figure for a notebook that is kept."
+    import io
+    from IPython.display import Image as Shown
+    from PIL import Image
+    if not isinstance(fig, bytes):
+        buf = io.BytesIO()
+        fig.savefig(buf, format='png', dpi=90)
+        fig = buf.getvalue()
+    img, out = Image.open(io.BytesIO(fig)).convert('RGB'), io.BytesIO()
+    if img.width > width: img = img.resize((width, round(img.height*width/img.width)), Image.LANCZOS)
+    if photo: img.save(out, 'JPEG', quality=85)
+    else: img.quantize(64, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
+    return Shown(out.getvalue(), format='jpeg' if photo else 'png', alt=alt)
+
+# %% ../nbs/06_profiling.ipynb #2fcdfe1d
 def show_timeline(
     profile,   # dict as of read_profile
-):             # matplotlib Figure
+):             # IPython Image
     "CPU, memory, disk, network (and GPU) over the time of a run, with its steps."
     import matplotlib.pyplot as plt
     data = profile['samples']
@@ -490,9 +511,9 @@ def show_timeline(
     for i, (ax, (label, keys, _)) in enumerate(zip(axes, panels)):
         _step_bands(ax, profile, i == 0)
         for key in keys: ax.plot(data.get('t', []), data.get(key, []), lw=1.3, marker='.' if len(data.get('t', [])) < 40 else None, ms=4, label=key.split('_')[0] if len(keys) > 1 else None)
-        ax.set_ylabel(label, fontsize=8); ax.set_ylim(bottom=0); ax.tick_params(labelsize=7); ax.grid(alpha=.3)
+        ax.set_ylabel(label, fontsize=8); ax.set_ylim(0, max(1.05*ax.get_ylim()[1], .1)); ax.tick_params(labelsize=7); ax.grid(alpha=.3)
         if len(keys) > 1: ax.legend(fontsize=7, loc='upper right')
     axes[-1].set_xlabel('seconds since the start', fontsize=8)
     fig.suptitle(f"What the machine did during this {profile['kind']} run ({profile['host_info'].get('cpu_count', '?')} cores)", fontsize=10)
     plt.close(fig)
-    return fig
+    return picture(fig, alt='timeline')
