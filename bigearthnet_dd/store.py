@@ -105,12 +105,11 @@ class PartWriter:
         "One row group."
         self.writer.write_table(table.replace_schema_metadata(self.writer.schema.metadata), row_group_size=max(1, len(table)))
         self.groups.append(len(table))
-    def finish(self, url):
-        "Close the file and put it at `url`; returns the part's record."
+    def close(self, name):
+        "(the part's record, the bytes of the whole file)"
         self.writer.close()
-        data = self.sink.getvalue()
-        storage.write_bytes(url, memoryview(data))
-        return dict(name=storage.base(url), rows=sum(self.groups), bytes=data.size, row_groups=self.groups, sha256=hashlib.sha256(data).hexdigest())
+        data = memoryview(self.sink.getvalue())
+        return dict(name=name, rows=sum(self.groups), bytes=len(data), row_groups=self.groups, sha256=hashlib.sha256(data).hexdigest()), data
 
 # %% ../nbs/07_store.ipynb #12cc9b88
 def _batches(rows, n):
@@ -148,7 +147,9 @@ def write_part(
     for batch in _batches(rows, row_group_rows):
         for i, row in enumerate(batch): _put(group, i, row)
         writer.write(group.table([r['patch_id'] for r in batch], [r.get('country', '') for r in batch]))
-    return writer.finish(url)
+    record, data = writer.close(storage.base(url))
+    storage.write_bytes(url, data)
+    return record
 
 # %% ../nbs/07_store.ipynb #695fd994
 def column_array(
@@ -238,6 +239,7 @@ def finish_split(
     options: dict = None,   # of the conversion, for the manifest
     versions: dict = None,  # of packages, for the manifest
     ids: dict = None,       # part name -> patch_ids, see `check_parts`
+    publish: bool = True,   # False leaves writing `_SUCCESS` (the manifest) to the caller, who publishes several splits together
 ) -> dict:                  # the manifest; raises StoreError unless planned = written + skipped
     "Check the parts, then write `_common_metadata`, then `_SUCCESS`."
     parts = sorted(parts, key=lambda p: p['name'])
@@ -248,7 +250,7 @@ def finish_split(
     manifest = dict(version=STORE_VERSION, split=storage.base(url), rows=rows, planned=planned, skipped=skipped, bytes=sum(p['bytes'] for p in parts), bands=list(parse_bands(bands)),
                     fingerprint=fingerprint, schema=store_schema(bands), options=options or {}, versions=versions or {}, parts=parts)
     storage.write_bytes(storage.join(url, '_common_metadata'), _common_metadata(parts, bands))
-    storage.write_json(storage.join(url, '_SUCCESS'), manifest)
+    if publish: storage.write_json(storage.join(url, '_SUCCESS'), manifest)
     return manifest
 
 # %% ../nbs/07_store.ipynb #617134ad
