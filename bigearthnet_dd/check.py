@@ -17,7 +17,7 @@ from .metadata import read_meta, sample_fraction
 from .nomenclature import CLASSES19, UnknownCode, encode, multi_hot
 from .patches import BAND, BANDS, REFERENCE, S1_BANDS, S2_BANDS, PatchError, as_patch_error, decode_tiff, file_urls
 from .simulate import tile_origin
-from .storage import StorageError, base, is_s3, join, list_files, list_page, parent, read_many, write_json
+from .storage import StorageError, base, is_s3, join, list_files, list_page, parent, probe_write, read_many, write_json
 
 # %% ../nbs/05_check.ipynb #1b8758f2
 REASONS = dict(
@@ -167,6 +167,7 @@ def check_s3(
     deep: bool = False,     # also open every file and look at what is in it
 ):                          # the report; exit code 1 when something is wrong
     "Check that every file of every patch is in the archive (S3 or a local folder)."
+    probe_write(out)
     report = check(meta, frac, workers, deep)
     write_json(out, report)
     reasons = ', '.join(f'{n:,} {r}' for r, n in report['reasons'].items()) or 'nothing wrong'
