@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['is_s3', 'local_path', 'split_s3', 'join', 'base', 'parent', 'StorageError', 'endpoint_name', 'anonymous', 's3_client',
-           's3_call', 'read_bytes', 'write_bytes', 'write_exclusive', 'probe_write', 'size', 'exists', 'list_page',
-           'list_files', 'list_dirs', 'isdir', 'delete', 'read_many', 'read_text', 'write_text', 'read_json',
+           's3_call', 'read_bytes', 'write_bytes', 'write_exclusive', 'size', 'exists', 'list_page', 'list_files',
+           'list_dirs', 'isdir', 'delete', 'probe_write', 'read_many', 'read_text', 'write_text', 'read_json',
            'write_json', 'arrow_fs', 'read_table', 'write_table']
 
 # %% ../nbs/01_storage.ipynb #de93ff9b
@@ -219,15 +219,6 @@ def write_exclusive(
     except OSError as e: raise _os_error(e, url, 'write') from None
     return True
 
-# %% ../nbs/01_storage.ipynb #8b91eb27
-def probe_write(url):
-    "Raise StorageError now if `url` could not be written later."
-    probe = f'{url}.{uuid.uuid4().hex[:8]}.part'
-    write_bytes(probe, b'')
-    try: delete(probe)
-    except StorageError as e:
-        if e.reason != 'denied': raise        # who may write but not delete leaves an empty file behind
-
 # %% ../nbs/01_storage.ipynb #ecee0db2
 def size(url) -> int:
     "Bytes of a file or object; raises StorageError ('missing', 'denied', ...)."
@@ -320,6 +311,15 @@ def delete(
         if os.path.isdir(path) and not os.path.islink(path): shutil.rmtree(path)
         elif os.path.lexists(path): os.unlink(path)
     except OSError as e: raise _os_error(e, url, 'delete') from None
+
+# %% ../nbs/01_storage.ipynb #8b91eb27
+def probe_write(url):
+    "Raise StorageError now if `url` could not be written later."
+    probe = f'{url}.{uuid.uuid4().hex[:8]}.part'
+    write_bytes(probe, b'')
+    try: delete(probe)
+    except StorageError as e:
+        if e.reason != 'denied': raise        # who may write but not delete leaves an empty file behind
 
 # %% ../nbs/01_storage.ipynb #2fc80e41
 _pools = {}
