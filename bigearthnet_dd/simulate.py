@@ -79,7 +79,8 @@ def _names(product, k):
     "Names of the k-th patch of a product: patch_id, s1_name, s2v1_name, tile, column, row, month."
     sat, date, orbit, tile, sat1, date1 = product
     cycle, k = divmod(k, 8100)
-    col, row = divmod((3607*k + 1234) % 8100, 90)                          # 3607 has no divisor in common with 8100: no cell twice
+    start = zlib.crc32(' '.join(product).encode())                         # another first cell in each product
+    col, row = divmod((3607*k + start) % 8100, 90)                         # 3607 has no divisor in common with 8100: no cell twice
     day = datetime.strptime(date, '%Y%m%dT%H%M%S') + timedelta(days=10*cycle)
     day1 = datetime.strptime(date1, '%Y%m%dT%H%M%S') + timedelta(days=10*cycle, seconds=25*(row >= 45))   # two S1 slices
     date, date1 = day.strftime('%Y%m%dT%H%M%S'), day1.strftime('%Y%m%dT%H%M%S')
@@ -389,6 +390,7 @@ _MODES = np.array([[.80, .80, .75, .80, .75, .65, .65, .65, .65, .60, .70, .75],
                    [.05, .05, .05, .05, .00, -.1, -.1, -.1, -.1, -.1, -.7, -.9]], np.float32)   # moisture
 _SLOW, _PARCEL, _PATCH, _WHITE = .08, .11, .09, .035    # standard deviations of the modes: slow variation, parcels, patch and material, single pixels
 _LIGHT = np.array([.22, .13, .10], np.float32)          # the same for what all materials of a patch share: low sun, shade, haze, season
+_LIVE = np.array([{'snow': .05, 'roof': .3, 'hall': .2, 'asphalt': .3, 'rock': .4, 'sand': .4, 'salt': .2, 'sea': .3, 'water': .4}.get(m, 1) for m in MATERIALS], np.float32)
 _FINE = np.array([{'conifer': .19, 'broadleaf': .15, 'shrub': .15, 'orchard': .2, 'garden': .25, 'roof': .3, 'hall': .2, 'asphalt': .2, 'rock': .25,
                    'peat': .16, 'reed': .16, 'mud': .15, 'dry': .14, 'water': .04, 'sea': .05, 'turbid': .06, 'snow': .08}.get(m, .06) for m in MATERIALS], np.float32)
 _CROP_IDS = [list(MATERIALS).index(m) for m in ('green', 'ripe', 'soil')]
@@ -433,8 +435,8 @@ def _ground(rng, codes, month):
 
 # %% ../nbs/03_simulate.ipynb #da64302f
 #                     VV      VH     B01     B02     B03     B04     B05     B06     B07     B08     B8A     B09     B11     B12
-_POWER = np.array([ 1.581,  1.432, 0.8987, 0.8657, 0.8889, 0.8751, 0.9654,  1.221,  1.228,  1.156,  1.243,  1.466,    1.5,  1.217])
-_FACTOR = np.array([ 5.199,  6.178,  1.842,  2.434,  2.098,  2.419,  1.359, 0.1781, 0.1532, 0.2707, 0.1316, 0.02218, 0.02298, 0.2311])
+_POWER = np.array([ 1.617,  1.458, 0.9019, 0.8724, 0.8942, 0.8861, 0.9693,  1.218,  1.233,  1.173,  1.254,  1.464,    1.5,  1.227])
+_FACTOR = np.array([ 5.614,  6.661,  1.825,   2.36,  2.041,  2.287,  1.333, 0.1825, 0.1483, 0.2383, 0.1216, 0.0227, 0.02314, 0.2178])
 
 # %% ../nbs/03_simulate.ipynb #d4d41cae
 @functools.lru_cache(16)
@@ -459,9 +461,9 @@ def _optical(rng, mats, modes, month):
     white = fine[:, 1:-1, 1:-1]
     fine = _blur(fine)/np.float32(6)                                       # neighbours share noise: crowns and roofs of 2 to 3 pixels
     modes = modes + _SLOW*np.stack([_smooth(rng, 24) for _ in range(3)]) + _FINE[mats]*fine + _WHITE*white
-    drift = _PATCH*np.einsum('km,kb->bm', rng.standard_normal((3, len(MATERIALS)), np.float32), _MODES)
-    sun = (_LIGHT*rng.standard_normal(3, np.float32))@_MODES               # one draw for all materials
-    table = _spectra(month)[2:] + drift + sun[:, None]
+    shift = _PATCH*rng.standard_normal((3, len(MATERIALS)), np.float32) + (_LIGHT*rng.standard_normal(3, np.float32))[:, None]
+    shift[1:] *= _LIVE                                                     # vigour and moisture
+    table = _spectra(month)[2:] + np.einsum('km,kb->bm', shift, _MODES)
     out = np.empty((12, _N, _N), np.float32)
     for b in range(12):
         v = table[b][mats]
@@ -474,7 +476,7 @@ def _radar(rng, mats, month, wind):
     "float32 (2, 120, 120): VV and VH in dB with multiplicative speckle."
     out = np.empty((2, _N, _N), np.float32)
     rough = wind*_WATERY.astype(np.float32)
-    relief = rng.exponential(1.2)*_smooth(rng, 10) + rng.normal(0, 1.2)    # slopes towards and away from the radar, incidence angle; dB
+    relief = min(rng.exponential(1.3), 2.2)*_smooth(rng, 10)*~_WATERY[mats] + rng.normal(0, 1.2)   # slopes towards and away from the radar, incidence angle; dB
     for b in range(2):
         table = _spectra(month)[b] + rough + .5*rng.standard_normal(len(MATERIALS), np.float32)
         speckle = rng.standard_gamma(1, (_N + 2, _N + 2), np.float32)
