@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['SLACK', 'epoch_order', 'shard_slices', 'Column', 'columns_of', 'page_header', 'decode_chunk', 'Part', 'read_footer',
            'PartCache', 'slot_layout', 'load_group', 'gather_images', 'gather_labels', 'gather_floats', 'gather_shorts',
-           'Lease', 'MemoryPool', 'band_scaling', 'Task', 'Loader', 'slices', 'epoch_tasks', 'open_groups', 'memory',
-           'look_ahead', 'assemble_ahead', 'release', 'close', 'run', 'settings', 'state', 'restore', 'set_epoch',
-           'batches', 'signature', 'generator', 'make_dataset']
+           'Lease', 'MemoryPool', 'band_scaling', 'Task', 'Loader', 'open_groups', 'batches', 'make_dataset',
+           'band_statistics', 'exact_pool', 'check_pickle', 'exact_reader', 'open_petastorm']
 
 # %% ../nbs/10_loading.ipynb #b00e2dd0
 import functools, hashlib, os, sys, threading, time
@@ -16,12 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
+from fastcore.basics import patch
 from numba import njit, types
 from numba.extending import intrinsic
 from .core import BenError, cpu_count
 from .nomenclature import CODES, IGNORE, nomenclature as classes_of
 from .patches import BAND, BANDS, parse_bands
-from .storage import StorageError, arrow_fs, is_s3, join, local_path, read_bytes
+from .storage import StorageError, is_s3, join, local_path, read_bytes, s3_call, split_s3
 from .store import npy_header, open_store
 
 # %% ../nbs/10_loading.ipynb #d1983d70
@@ -179,35 +179,31 @@ class Part:
     "One Parquet file of a split; reads byte ranges of it from a disk or from S3."
     def __init__(self, info, record, cache=None):
         self.url, self.record, self.schema, self.cache = join(info.url, record['name']), record, info.schema, cache
-        self.lock, self.chunks, self.file = threading.Lock(), None, None
-    def fail(self, what): raise BenError(f"{self.url}: {what}. The file is damaged or does not belong to this store; convert again (or clear the cache).")
-    def source(self):
-        "An open file with `read_at`; a local path when the file is on this machine."
-        if self.cache and self.file is None: self.file = self.cache.get(self.url, self.record)
-        if self.file is None and not is_s3(self.url): self.file = local_path(self.url)
-        if self.file is None:
-            fs, path = arrow_fs(self.url)
-            self.file = fs.open_input_file(path)
-        return self.file
+        self.lock, self.chunks, self.path = threading.Lock(), None, None if is_s3(info.url) else local_path(self.url)
+    def fail(self, what): raise BenError(f"{self.url}: {what}. The file is damaged or does not belong to this store; convert again.")
     def read(self, start, out):
         "Fill the uint8 array `out` from byte `start` on; raises BenError when the file is too short or missing."
-        try: n = _read_at(self.source(), start, out)
-        except StorageError: raise
+        try: n = _read_file(self.path, start, out) if self.path else _read_s3(self.url, start, out)
         except FileNotFoundError: self.fail('the file is missing')
         except OSError as e: raise StorageError('other', self.url, 'read', e) from None
-        if n != len(out): self.fail(f'ends at byte {start+n}, expected {start+len(out)}')
+        if n != len(out): self.fail(f'ends before byte {start+len(out)}')
 
-def _read_at(file, start, out):
-    "Bytes read from a path or an Arrow file into `out`."
-    if not isinstance(file, str):
-        data = file.read_at(len(out), start)
-        out[:len(data)] = np.frombuffer(data, np.uint8)
-        return len(data)
-    fd, n = os.open(file, os.O_RDONLY), 0
+def _read_file(path, start, out):
+    "Read from a local file; returns the bytes read."
+    fd, n = os.open(path, os.O_RDONLY), 0
     try:
         while n < len(out) and (k := os.preadv(fd, [memoryview(out)[n:]], start+n)): n += k
     finally: os.close(fd)
     return n
+
+def _read_s3(url, start, out):
+    "One ranged request, with the retries of `storage.s3_call`."
+    bucket, key = split_s3(url)
+    def body(response):
+        data = np.frombuffer(response['Body'].read(), np.uint8)
+        out[:len(data)] = data[:len(out)]
+        return len(data)
+    return s3_call('get_object', url, Bucket=bucket, Key=key, Range=f'bytes={start}-{start+len(out)-1}', then=body)
 
 # %% ../nbs/10_loading.ipynb #5e18fdd6
 def _footer(part, tail=65536):
@@ -260,7 +256,7 @@ class PartCache:
     "Part files on a local disk, named by their content."
     lock = threading.Lock()
     def __init__(self, folder, gigabytes=None):
-        self.folder, self.limit = Path(local_path(folder)), None if gigabytes is None else int(gigabytes*1e9)
+        self.folder, self.limit, self.coming = Path(local_path(folder)), None if gigabytes is None else int(gigabytes*1e9), 0
         self.folder.mkdir(parents=True, exist_ok=True)
     def room(self, n):
         "Whether n more bytes fit, after removing files that nobody here uses."
@@ -268,17 +264,19 @@ class PartCache:
         files = sorted((f.stat().st_mtime, f.stat().st_size, f) for f in self.folder.glob('*.parquet'))
         used = sum(size for _, size, _ in files)
         for when, size, file in files:
-            if used + n <= self.limit or when >= _started: break
+            if used + self.coming + n <= self.limit or when >= _started: break
             file.unlink(missing_ok=True); used -= size
-        return used + n <= self.limit
+        return used + self.coming + n <= self.limit
     def get(self, url, record):
         "The local path of a part file, or None when there is no room for it; raises BenError when its content is not what the manifest says."
         if not record.get('sha256'): return None
         file = self.folder/f"{record['sha256']}.parquet"
         if not (file.exists() and file.stat().st_size == record['bytes']):
-            with self.lock: fits = self.room(record['bytes'])
-            if not fits: return None
-            self.fetch(url, record, file)
+            with self.lock:
+                if not self.room(record['bytes']): return None
+                self.coming += record['bytes']
+            try: self.fetch(url, record, file)
+            finally: self.coming -= record['bytes']
         os.utime(file)
         return str(file)
     def fetch(self, url, record, file):
@@ -320,7 +318,9 @@ def load_group(
 ):             # raises BenError that names the file, the row group and the column
     "Read, decompress and check one row group into `slot`."
     with part.lock:
-        if part.chunks is None: part.chunks = read_footer(part, [c.name for c in columns])
+        if part.chunks is None:
+            if part.cache: part.path = part.cache.get(part.url, part.record) or part.path
+            part.chunks = read_footer(part, [c.name for c in columns])
     chunks, rows, index = part.chunks[group], part.record['row_groups'][group], {c.name: i for i, c in enumerate(columns)}
     for first, stop, names in _ranges(chunks):
         data = _thread_buffer(stop - first)
@@ -514,7 +514,8 @@ class Loader:
         if state: self.restore(state)
 
 # %% ../nbs/10_loading.ipynb #f80d780b
-def _check(self, normalise, resample):
+@patch
+def _check(self: Loader, normalise, resample):
     "Refuse what cannot work."
     (index, count), n = self.shard, self.info.rows
     if self.batch < 1: raise BenError(f'batch_size must be at least 1, not {self.batch}.')
@@ -527,24 +528,24 @@ def _check(self, normalise, resample):
     if not n: raise BenError(f"The split '{self.info.url}' has no rows.")
     if self.drop and n < self.batch*count: raise BenError(f"The split '{self.info.url}' has {n} rows, less than one global batch of {self.batch*count}: take a smaller batch or drop_remainder=False.")
 
-def _parts(self, cache):
+@patch
+def _parts(self: Loader, cache):
     "Part files and a table of row groups from the manifest."
     self.parts = [Part(self.info, r, cache) for r in self.info.parts]
     self.where = [(p, g) for p in self.parts for g in range(len(p.record['row_groups']))]
     self.rows = np.array([p.record['row_groups'][g] for p, g in self.where], np.int64)
     if self.rows.sum() != self.info.rows or (self.rows < 1).any(): raise BenError(f"The manifest of '{self.info.url}' says {self.info.rows} rows but its row groups have {self.rows.sum()}.")
     self.layout, self.slot_bytes = slot_layout(self.columns, int(self.rows.max()))
-
-Loader._check, Loader._parts = _check, _parts
+    self.slices = shard_slices(self.info.rows, self.batch, self.shard, self.drop)
+    self.steps, self.shard_rows = len(self.slices), sum(b-a for a, b in self.slices)   # batches and rows of this shard per epoch
 
 # %% ../nbs/10_loading.ipynb #8490ad06
-def slices(self): return shard_slices(self.info.rows, self.batch, self.shard, self.drop)
-
-def epoch_tasks(self, epoch, first=0):
+@patch
+def epoch_tasks(self: Loader, epoch, first=0):
     "The tasks of one epoch from step `first` on."
     group, row = epoch_order(self.rows, self.batch*self.shard[1], self.seed, epoch, self.shuffle, self.lanes, self.mix)
     turn = np.random.default_rng([self.seed, epoch, 1]).integers(0, 8, len(group), np.uint8) if self.augment else np.zeros(len(group), np.uint8)
-    return [Task(epoch, t, group[a:b], row[a:b], turn[a:b], a) for t, (a, b) in enumerate(self.slices()) if t >= first]
+    return [Task(epoch, t, group[a:b], row[a:b], turn[a:b], a) for t, (a, b) in enumerate(self.slices) if t >= first]
 
 def open_groups(tasks):
     "How many row groups are open at the same time at most: from their first batch to their last."
@@ -555,23 +556,22 @@ def open_groups(tasks):
     np.add.at(change, list(first.values()), 1); np.add.at(change, [t+1 for t in last.values()], -1)
     return int(change.cumsum().max(initial=0))
 
-def memory(self):
+@patch
+def memory(self: Loader):
     "Bytes of row groups that this loader holds at most: open ones and those read ahead; batches handed out come on top."
     return (open_groups(self.epoch_tasks(self.next_epoch)) + self.ahead)*self.slot_bytes
 
-Loader.slices, Loader.epoch_tasks, Loader.memory = slices, epoch_tasks, memory
-Loader.steps = property(lambda self: len(self.slices()))
-Loader.shard_rows = property(lambda self: sum(b-a for a, b in self.slices()))
-
 # %% ../nbs/10_loading.ipynb #acc5be85
-def _address(self, task, slots):
+@patch
+def _address(self: Loader, task, slots):
     "uint64 (N, columns): where the planes of a batch are."
     base = {g: s.ctypes.data for g, s in slots.items()}
     at = np.array([base[g] for g in task.groups.tolist()], np.uint64).reshape(-1, 1)
     offset = self.layout + SLACK + np.array([c.skip for c in self.columns]) + task.rows[:, None]*np.array([c.stride for c in self.columns])
     return at + offset.astype(np.uint64)
 
-def _scaling(self, task):
+@patch
+def _scaling(self: Loader, task):
     "Mean and scale of each row and band; with jitter z becomes z*(1+g) + o with g, o ~ N(0, jitter), seeded by epoch and place."
     mean, scale = (np.repeat(a[None], len(task.rows), 0) for a in (self.mean, self.scale))
     if not self.jitter: return mean, scale
@@ -581,7 +581,8 @@ def _scaling(self, task):
     return mean - offset/(scale*gain), scale*gain
 
 # %% ../nbs/10_loading.ipynb #97d6d36c
-def _assemble(self, task, loads):
+@patch
+def _assemble(self: Loader, task, loads):
     "Wait for the row groups of a task and write its batch."
     slots = {g: f.result() for g, f in loads.items()}
     at, n, turns = self._address(task, slots), len(task.rows), np.ascontiguousarray(task.turns)
@@ -597,14 +598,13 @@ def _assemble(self, task, loads):
         image[n:] = 0
     return image, label
 
-def _native(self, column, at, turns, size):
+@patch
+def _native(self: Loader, column, at, turns, size):
     "One band of a batch as it is stored."
     out = self.pool.array((size, column.size, column.size), column.dtype)
     (gather_floats if column.dtype == 'float32' else gather_shorts)(at, turns, out)
     out[len(at):] = 0
     return out
-
-Loader._address, Loader._scaling, Loader._assemble, Loader._native = _address, _scaling, _assemble, _native
 
 # %% ../nbs/10_loading.ipynb #8530c3d3
 class _Stream:
@@ -627,7 +627,8 @@ class _Stream:
         return slot
 
 # %% ../nbs/10_loading.ipynb #6a4699ac
-def look_ahead(self):
+@patch
+def look_ahead(self: _Stream):
     "Start loading row groups of the tasks to come, as far as memory allows."
     while True:
         if not self.tasks or self.tasks[-1] is not None and len(self.loads) < self.limit:
@@ -638,7 +639,8 @@ def look_ahead(self):
                 if key not in self.loads: self.loads[key] = self.reading.submit(self._load, key)
         else: return
 
-def assemble_ahead(self):
+@patch
+def assemble_ahead(self: _Stream):
     "Give the next tasks to the threads that assemble; at most workers+1 batches are in the making."
     self.look_ahead()
     while len(self.batches) <= self.loader.workers and self.tasks[0] is not None:
@@ -646,22 +648,23 @@ def assemble_ahead(self):
         self.batches.append((task, keys, self.building.submit(self.loader._assemble, task, {k[1]: self.loads[k] for k in keys})))
         self.look_ahead()
 
-def release(self, keys):
+@patch
+def release(self: _Stream, keys):
     "Row groups whose last batch is done give their memory back."
     for key in keys:
         self.uses[key] -= 1
         if not self.uses[key]: self.loader.pool.put(self.loads.pop(key).result()); del self.uses[key]
 
-def close(self):
+@patch
+def close(self: _Stream):
     for pool in (self.reading, self.building): pool.shutdown(wait=False, cancel_futures=True)
 
-_Stream.look_ahead, _Stream.assemble_ahead, _Stream.release, _Stream.close = look_ahead, assemble_ahead, release, close
-
 # %% ../nbs/10_loading.ipynb #d6f3c23e
-def run(self, epoch=None, first=None, epochs=1):
+@patch
+def run(self: Loader, epoch=None, first=None, epochs=1):
     "Generator of (image, label) from step `first` of `epoch` for `epochs` epochs (None: for ever)."
     epoch, first = self.next_epoch if epoch is None else epoch, self.next_batch if first is None else first
-    stream, seen = _Stream(self, epoch, first, epochs), sum(b-a for a, b in self.slices()[:first])
+    stream, seen = _Stream(self, epoch, first, epochs), sum(b-a for a, b in self.slices[:first])
     try:
         while True:
             stream.assemble_ahead()
@@ -675,36 +678,36 @@ def run(self, epoch=None, first=None, epochs=1):
             yield batch
     finally: stream.close()
 
-Loader.run = run
-
 # %% ../nbs/10_loading.ipynb #3a49f803
-def settings(self):
+@patch
+def settings(self: Loader):
     "What the order of samples depends on."
     return dict(fingerprint=self.info.fingerprint, split=self.info.split, rows=int(self.info.rows), row_groups=hashlib.sha256(self.rows.tobytes()).hexdigest()[:16],
                 global_batch=self.batch*self.shard[1], seed=self.seed, shuffle=self.shuffle, augment=self.augment, jitter=self.jitter,
                 lanes=self.lanes if self.shuffle else None, mix=self.mix, drop_remainder=self.drop)
 
+@patch
 def state(
-    self,
+    self: Loader,
     epoch: int,       # number of the epoch
     batch: int = 0,   # batches of it that were consumed
 ) -> dict:            # JSON-able; for `make_dataset(..., state=...)`
     "The state after `batch` batches of `epoch`."
     return dict(epoch=int(epoch) + int(batch)//self.steps, batch=int(batch) % self.steps, settings=self.settings())
 
-def restore(self, state):
+@patch
+def restore(self: Loader, state):
     "Begin the next iteration at a state; raises BenError when settings differ."
     mine, theirs = self.settings(), state['settings']
     differ = [f'{k} was {theirs.get(k)!r}, is {v!r}' for k, v in mine.items() if theirs.get(k) != v]
     if differ: raise BenError(f"The saved state belongs to other settings: {'; '.join(differ)}. Take the same settings, or start without the state.")
     self.set_epoch(state['epoch'], state['batch'])
 
-def set_epoch(self, epoch, batch=0):
+@patch
+def set_epoch(self: Loader, epoch, batch=0):
     "Begin the next iteration at this epoch and batch."
     if not 0 <= batch < self.steps or epoch < 0: raise BenError(f'Epoch {epoch}, batch {batch} does not exist: an epoch has {self.steps} batches.')
     self.next_epoch, self.next_batch = int(epoch), int(batch)
-
-Loader.settings, Loader.state, Loader.restore, Loader.set_epoch = settings, state, restore, set_epoch
 
 # %% ../nbs/10_loading.ipynb #272eca6b
 def batches(
@@ -721,7 +724,8 @@ def batches(
     return loader.run(epochs=epochs)
 
 # %% ../nbs/10_loading.ipynb #032626b3
-def signature(self):
+@patch
+def signature(self: Loader):
     "What a batch looks like to TensorFlow."
     import tensorflow as tf
     fixed = self.drop or self.pad or self.info.rows % (self.batch*self.shard[1]) == 0
@@ -730,14 +734,13 @@ def signature(self):
     else: image = spec((n, 120, 120, len(self.bands)), 'float32')
     return image, spec((n, 120, 120), 'uint8')
 
-def generator(self, epochs):
+@patch
+def generator(self: Loader, epochs):
     "One iteration for TensorFlow: begins at the state, and the next one at the next epoch."
     epoch, first = self.next_epoch, self.next_batch
     if not first: self.next_epoch = epoch + 1
     try: yield from self.run(epoch, first, epochs)
     except Exception as e: self.error = e; raise
-
-Loader.signature, Loader.generator = signature, generator
 
 # %% ../nbs/10_loading.ipynb #c467cffc
 def make_dataset(
@@ -777,3 +780,97 @@ def make_dataset(
     ds = ds.prefetch(2).with_options(options)
     ds.loader = loader
     return ds
+
+# %% ../nbs/10_loading.ipynb #367bb90e
+@_compile
+def _sums(values, centre, out):
+    "Adds count, sum, sum of squares about `centre`, and takes minimum and maximum, of the finite values."
+    for v in values:
+        d = float(v) - centre
+        if np.isfinite(d):
+            out[0] += 1; out[1] += d; out[2] += d*d
+            out[3] = min(out[3], d); out[4] = max(out[4], d)
+
+def band_statistics(
+    store,              # root of the store: path or S3 URL
+    split='train',      # split
+    bands=None,         # choice of bands; None: those of the store
+    workers=None,       # threads
+    cache=None,         # local folder for part files from S3
+):                      # DataFrame by band: mean, std, min, max, pixels (finite ones); for `make_dataset(normalise=...)`
+    "Mean and standard deviation of each band over all pixels of a split."
+    import pandas as pd
+    loader = Loader(store, split, 64, bands=bands, shuffle=False, normalise='native', workers=workers, cache=cache)
+    sums = {b: np.array([0, 0, 0, np.inf, -np.inf]) for b in loader.bands}
+    with ThreadPoolExecutor(loader.workers) as pool:
+        for x, _ in loader.run(): list(pool.map(lambda b: _sums(x[b].ravel(), BAND[b].mean, sums[b]), x))
+    n, s, q, lo, hi = np.array(list(sums.values())).T
+    c = np.array([BAND[b].mean for b in sums])
+    return pd.DataFrame(dict(mean=c + s/n, std=np.sqrt(np.maximum(q/n - (s/n)**2, 0)), min=c + lo, max=c + hi, pixels=n.astype(np.int64)), index=list(sums))
+
+# %% ../nbs/10_loading.ipynb #494c9edf
+@functools.lru_cache(None)
+def exact_pool():
+    "petastorm's ThreadPool without the race (the class is made on first use, as petastorm takes long to import)."
+    from petastorm.workers_pool.thread_pool import ThreadPool
+    class ExactThreadPool(ThreadPool):
+        "Asks whether the ventilator is done before it asks whether the workers are."
+        def all_workers_done(self):
+            ended = self._ventilator is None or self._ventilator.completed()
+            return ended and super().all_workers_done()
+    return ExactThreadPool
+
+# %% ../nbs/10_loading.ipynb #1b918318
+def check_pickle(
+    info,    # StoreInfo of a split
+):           # raises BenError unless the pickle in _common_metadata is byte for byte the one that belongs to the store's bands
+    "Compare petastorm's pickle with ours, without unpickling it."
+    import pickle, pyarrow as pa, pyarrow.parquet as pq
+    from petastorm.etl.dataset_metadata import UNISCHEMA_KEY
+    from bigearthnet_dd.store import unischema
+    url = join(info.url, '_common_metadata')
+    try: found = (pq.read_schema(pa.BufferReader(read_bytes(url))).metadata or {}).get(UNISCHEMA_KEY)
+    except (pa.ArrowException, OSError) as e: raise BenError(f'{url} cannot be read ({str(e).splitlines()[0][:120]}); make_dataset does not need it.') from None
+    if found != pickle.dumps(unischema(info.bands), 4):
+        raise BenError(f"{url} holds a pickle that this version did not write. Opening it with petastorm can run code: use make_dataset, which never unpickles, or pass trust=True if you know where the store comes from.")
+
+@functools.lru_cache(None)
+def exact_reader():
+    "petastorm's Reader that counts rows (the class is made on first use)."
+    from petastorm.reader import Reader
+    class ExactReader(Reader):
+        "Raises BenError when it ends before `expected` rows came."
+        seen, expected, place = 0, 0, ''
+        def cleanup_cache(self): pass   # there is none, and the original prints a line for each reader
+        def __next__(self):
+            try: row = super().__next__()
+            except StopIteration:
+                if self.seen < self.expected: raise BenError(f"petastorm gave {self.seen} of {self.expected} rows of '{self.place}'.") from None
+                raise
+            self.seen += 1
+            return row
+    return ExactReader
+
+# %% ../nbs/10_loading.ipynb #21697d43
+def open_petastorm(
+    store,             # root of the store: a local path
+    split='train',     # split
+    fields=None,       # list of columns; None: all
+    workers=2,         # threads
+    shuffle=True,      # row groups in a random order
+    seed=42,           # of that order; petastorm 0.13.1 repeats the order in every epoch of `num_epochs`
+    num_epochs=1,      # passes over the rows
+    trust=False,       # open a `_common_metadata` that this version did not write
+    pool=None,         # another worker pool, for comparisons
+):                     # petastorm.reader.Reader: a context manager and iterator of named tuples; raises BenError on a shortfall
+    "Petastorm's own reader without its loss of rows."
+    from petastorm.fs_utils import get_filesystem_and_path_or_paths
+    from petastorm.py_dict_reader_worker import PyDictReaderWorker
+    info = open_store(store, split)
+    if is_s3(info.url): raise BenError(f"open_petastorm reads local stores; '{info.url}' is on S3. Use make_dataset, or copy the split to a disk.")
+    if not trust: check_pickle(info)
+    fs, path = get_filesystem_and_path_or_paths(Path(local_path(info.url)).resolve().as_uri())
+    reader = exact_reader()(fs, path, schema_fields=fields, seed=seed, shuffle_row_groups=shuffle, num_epochs=num_epochs,
+                            worker_class=PyDictReaderWorker, is_batched_reader=False, reader_pool=pool or exact_pool()(workers))
+    reader.expected, reader.place = info.rows*num_epochs, info.url
+    return reader
