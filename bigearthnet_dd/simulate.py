@@ -240,17 +240,17 @@ _Y, _X = (np.mgrid[:_N, :_N] - (_N - 1)/2).astype(np.float32)             # pixe
 
 @functools.lru_cache(None)
 def _kernel(scale):
-    "(120, k) weights that spread k coarse nodes, `scale` pixels apart, over 120 pixels."
+    "(k, 120) weights that spread k coarse nodes, `scale` pixels apart, over 120 pixels."
     k = int(_N/scale) + 4
-    at = np.arange(_N)[:, None] - (np.arange(k) - 1.5)[None]*scale
+    at = np.arange(_N) - (np.arange(k)[:, None] - 1.5)*scale
     w = np.exp(-.5*(at/(.65*scale))**2)
-    return (w/np.linalg.norm(w, axis=1, keepdims=True)).astype(np.float32)
+    return (w/np.linalg.norm(w, axis=0)).astype(np.float32)
 
 def _smooth(rng, scale):
     "float32 (120, 120) Gaussian field, variance 1, with features of about `scale` pixels."
     w = _kernel(scale)
-    z = rng.standard_normal((w.shape[1],)*2, np.float32)
-    return np.einsum('aj,bj->ab', np.einsum('ai,ij->aj', w, z), w)        # einsum, not BLAS: the same bits for any number of threads
+    z = rng.standard_normal((len(w),)*2, np.float32)
+    return np.einsum('ja,jb->ab', np.einsum('ia,ij->ja', w, z), w)         # not BLAS, whose last bits depend on its number of threads
 
 # %% ../nbs/03_simulate.ipynb #ef478459
 def _rotated(rng, bend=0):
