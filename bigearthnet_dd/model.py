@@ -9,7 +9,7 @@ __all__ = ['MODELS', 'LOSSES', 'quiet_keras', 'band_stats', 'unet', 'reference_m
            'multilabel_scores', 'show_confusion', 'show_per_class']
 
 # %% ../nbs/11_model.ipynb #00dc23aa
-import os, sys
+import logging, os, sys
 import numpy as np, pandas as pd
 from .core import BenError
 from .nomenclature import IGNORE
@@ -20,6 +20,7 @@ def quiet_keras():
     "Import keras and its backend without the backend's start-up lines."
     if 'keras' in sys.modules: return sys.modules['keras']
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    logging.getLogger('tensorflow').setLevel(logging.ERROR)
     sys.stderr.flush()
     keep, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
