@@ -1,0 +1,4 @@
+"""`spark-submit ... scripts/to_petastorm.py --meta URL --out URL ...`: the command to-petastorm with the session of spark-submit."""
+import sys
+from bigearthnet_dd.convert import to_petastorm
+sys.exit(to_petastorm.cli())
