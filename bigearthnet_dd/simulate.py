@@ -7,7 +7,7 @@ __all__ = ['COUNTRIES', 'PRESENCE', 'MATERIALS', 'WINTER', 'RECIPES', 'tile_orig
            'texture', 'simulate_patch', 'tiff_bytes', 'simulate_archive', 'digest', 'example_archive']
 
 # %% ../nbs/03_simulate.ipynb #745eeb54
-import functools, hashlib, os, shutil, struct, uuid, zlib
+import functools, hashlib, os, re, shutil, struct, uuid, zlib
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from datetime import datetime, timedelta
 from multiprocessing import get_context
@@ -22,12 +22,19 @@ from .patches import BAND, BANDS, S2_BANDS, patch_files
 # %% ../nbs/03_simulate.ipynb #8f7e0e69
 # country | train, validation, test rows of the published metadata.parquet (480,038 in all) | products "S2 date orbit tile S1 date"
 _TABLE = '''
-Finland     74293 40132 40802 | B 20180515T094029 036 35VNJ B 20180517T154802, B 20180525T094029 036 35VNK B 20180524T154016, A 20170905T095031 079 35VNL A 20170903T153258, B 20170924T093019 136 35VPK A 20170925T043256, B 20170817T101019 022 34WFS B 20170817T045612, A 20170613T101031 022 34VER B 20170613T044822, A 20171101T094131 036 35VNJ B 20171101T153951, B 20180204T094159 036 35VNH A 20180204T043318
-Portugal    43721 22862 23209 | A 20170813T112121 037 29SNC A 20170812T182647, B 20180515T112109 037 29SND B 20180515T063356, A 20171121T112351 037 29SND B 20171121T064205, B 20180326T112109 037 29SNB B 20180327T183408, A 20171002T112111 037 29SNB A 20171004T183450
-Serbia      36967 17906 18512 | B 20180502T093039 136 34TEP A 20180430T162450, B 20170914T093029 136 34TEP A 20170914T162451, A 20170803T094031 036 34TCR A 20170802T163350, B 20171206T094349 036 34TCR B 20171206T163254, B 20170825T093029 136 34TEQ A 20170826T163327
-Lithuania   23170 12128 13067 | B 20170927T094019 036 35ULB A 20170928T161150, A 20180413T095031 079 34UEG A 20180413T161957, B 20170808T094029 036 35ULA A 20170808T043524, A 20180318T093031 136 35UMB B 20180318T043418
-Ireland     22482 12687 13157 | B 20180421T114349 123 29UPU A 20180420T063917, A 20170617T113321 080 29UPU A 20170617T064724, B 20180220T114339 123 29UPV A 20180219T063851, A 20170717T113321 080 29UPV B 20170717T064630
-Austria     24972 10649  8176 | A 20180506T100031 122 33UWP A 20180507T050948, B 20180421T100029 122 33TWN A 20180421T165046, A 20170613T101031 022 33UUP B 20170612T165809, B 20171219T095409 079 33TWN B 20171220T050912
+Finland     74293 40132 40802 | B 20180515T094029 036 35VNJ B 20180517T154802, B 20180525T094029 036 35VNK B 20180524T154016, A 20170905T095031 079 35VNL A 20170903T153258,
+                                B 20170924T093019 136 35VPK A 20170925T043256, B 20170817T101019 022 34WFS B 20170817T045612, A 20170613T101031 022 34VER B 20170613T044822,
+                                A 20171101T094131 036 35VNJ B 20171101T153951, B 20180204T094159 036 35VNH A 20180204T043318
+Portugal    43721 22862 23209 | A 20170813T112121 037 29SNC A 20170812T182647, B 20180515T112109 037 29SND B 20180515T063356, A 20171121T112351 037 29SND B 20171121T064205,
+                                B 20180326T112109 037 29SNB B 20180327T183408, A 20171002T112111 037 29SNB A 20171004T183450
+Serbia      36967 17906 18512 | B 20180502T093039 136 34TEP A 20180430T162450, B 20170914T093029 136 34TEP A 20170914T162451, A 20170803T094031 036 34TCR A 20170802T163350,
+                                B 20171206T094349 036 34TCR B 20171206T163254, B 20170825T093029 136 34TEQ A 20170826T163327
+Lithuania   23170 12128 13067 | B 20170927T094019 036 35ULB A 20170928T161150, A 20180413T095031 079 34UEG A 20180413T161957, B 20170808T094029 036 35ULA A 20170808T043524,
+                                A 20180318T093031 136 35UMB B 20180318T043418
+Ireland     22482 12687 13157 | B 20180421T114349 123 29UPU A 20180420T063917, A 20170617T113321 080 29UPU A 20170617T064724, B 20180220T114339 123 29UPV A 20180219T063851,
+                                A 20170717T113321 080 29UPV B 20170717T064630
+Austria     24972 10649  8176 | A 20180506T100031 122 33UWP A 20180507T050948, B 20180421T100029 122 33TWN A 20180421T165046, A 20170613T101031 022 33UUP B 20170612T165809,
+                                B 20171219T095409 079 33TWN B 20171220T050912
 Belgium      7837  3217   142 | B 20170829T105019 051 31UER A 20170829T055029, B 20180225T105019 051 31UER A 20180225T055027
 Switzerland  1692  1143  2039 | A 20170818T103021 108 32TMT B 20170818T054218
 Luxembourg   1888  1131   441 | A 20180508T104031 008 31UGR A 20180508T055029
@@ -38,7 +45,7 @@ _SPLITS = ('train', 'validation', 'test')
 # %% ../nbs/03_simulate.ipynb #95a7c85d
 def _parse_table():
     "(countries, rows per country and split (n, 3), products per country)"
-    lines = [line.split('|') for line in _TABLE.strip().splitlines()]
+    lines = [line.split('|') for line in re.split(r'\n(?=\w)', _TABLE.strip())]
     countries = [head.split()[0] for head, _ in lines]
     rows = np.array([[int(n) for n in head.split()[1:]] for head, _ in lines])
     products = [[tuple(p.split()) for p in tail.split(',')] for _, tail in lines]
@@ -75,17 +82,21 @@ def _choose(u, weights):
     return i, (u - edges[i])/(edges[i + 1] - edges[i])
 
 # %% ../nbs/03_simulate.ipynb #daf3bd5f
+@functools.lru_cache(None)
+def _passes(product, cycle):
+    "Start times of the Sentinel-2 product and of its two Sentinel-1 slices, some passes of ten days later; the month."
+    day, day1 = (datetime.strptime(t, '%Y%m%dT%H%M%S') + timedelta(days=10*cycle) for t in (product[1], product[5]))
+    return *(t.strftime('%Y%m%dT%H%M%S') for t in (day, day1, day1 + timedelta(seconds=25))), day.month
+
 def _names(product, k):
     "Names of the k-th patch of a product: patch_id, s1_name, s2v1_name, tile, column, row, month."
-    sat, date, orbit, tile, sat1, date1 = product
+    sat, _, orbit, tile, sat1, _ = product
     cycle, k = divmod(k, 8100)
     start = zlib.crc32(' '.join(product).encode())                         # another first cell in each product
     col, row = divmod((3607*k + start) % 8100, 90)                         # 3607 has no divisor in common with 8100: no cell twice
-    day = datetime.strptime(date, '%Y%m%dT%H%M%S') + timedelta(days=10*cycle)
-    day1 = datetime.strptime(date1, '%Y%m%dT%H%M%S') + timedelta(days=10*cycle, seconds=25*(row >= 45))   # two S1 slices
-    date, date1 = day.strftime('%Y%m%dT%H%M%S'), day1.strftime('%Y%m%dT%H%M%S')
-    return (f'S2{sat}_MSIL2A_{date}_N9999_R{orbit}_T{tile}_{col:02d}_{row:02d}', f'S1{sat1}_IW_GRDH_1SDV_{date1}_{tile}_{col}_{row}',
-            f'S2{sat}_MSIL2A_{date}_{col}_{row}', tile, col, row, day.month)
+    date, north, south, month = _passes(product, cycle)
+    return (f'S2{sat}_MSIL2A_{date}_N9999_R{orbit}_T{tile}_{col:02d}_{row:02d}', f'S1{sat1}_IW_GRDH_1SDV_{south if row >= 45 else north}_{tile}_{col}_{row}',
+            f'S2{sat}_MSIL2A_{date}_{col}_{row}', tile, col, row, month)
 
 # %% ../nbs/03_simulate.ipynb #0f93b537
 def plan_archive(
@@ -407,6 +418,7 @@ def _weights(recipe, month):
         w += [share*x/10 for x in _CROPS[month]]
     return np.array(ids), np.cumsum(w)/np.sum(w)
 
+# %% ../nbs/03_simulate.ipynb #7ef78326
 def _hedges(rng, mats, here, parcels):
     "Some of the parcels' borders are rows of trees (in place)."
     border = (parcels != np.roll(parcels, 1, 0)) | (parcels != np.roll(parcels, 1, 1))
@@ -419,6 +431,7 @@ def _details(rng, mats):
         if not _WATERY[mats[y, x]]: mats[y:y + 3, x:x + 3] = _MAT_ID['roof']; mats[y + 1, x:x + 2] = _MAT_ID['garden']
     return mats
 
+# %% ../nbs/03_simulate.ipynb #f6446072
 def _ground(rng, codes, month):
     "Material ids (120, 120) and the parcels' mode offsets (3, 120, 120) of a reference map."
     mats, modes = np.zeros((_N, _N), np.intp), np.zeros((3, _N, _N), np.float32)
@@ -516,6 +529,7 @@ def _to_files(rng, optical, radar):
         out[name] = np.clip(np.rint(band), 1, 20000).astype(np.uint16)
     return out
 
+# %% ../nbs/03_simulate.ipynb #7b6db4da
 def simulate_patch(
     seed=0,                 # integer or list of integers: the same seed gives the same patch
     country: str = None,    # one of COUNTRIES; None draws one
@@ -613,6 +627,7 @@ def _write_files(out, files, pool):
     for path, data in files.items():
         with open(os.path.join(root, path), 'wb') as f: f.write(data)
 
+# %% ../nbs/03_simulate.ipynb #3e900ebd
 def _write_rows(out, rows, seed):
     "Simulate and write some rows; returns [(index, labels)]."
     done = []
