@@ -218,7 +218,8 @@ def _earlier(self):
     return [*old.get('attempts', []), dict(brief, summary=numbers, steps={s['name']: round(s.get('duration') or 0, 3) for s in old.get('steps', [])})][-20:]
 
 def _start(self):
-    "Start the clock, the files and the sampling thread."
+    "Start the clock, the files and the sampling thread; once."
+    if self.thread: return self
     self.t0, self.sampler = time.monotonic(), Sampler()
     if self.out:
         self.data['attempts'] = clean(self._earlier())
@@ -428,6 +429,7 @@ SCHEMA = {'$schema': 'https://json-schema.org/draft/2020-12/schema', 'title': 'P
         'versions': {'type': 'object', 'additionalProperties': _str}, 'steps': {'type': 'array', 'items': {'$ref': '#/$defs/step'}},
         'summary': {'type': 'object', 'properties': {k: _num for k in ('total_duration', 'train_samples', 'validation_samples', 'test_samples', 'total_rows', 'dataset_size_gb')}},
         'logs': {'type': 'array', 'items': {'type': 'object', 'required': ['timestamp', 'message']}},
+        'run': {'type': 'object', 'description': 'added by run-conversion and run-training: experiment, kind, fraction, executors, gpus, seed, repeat, notebook'},
         'samples': _SAMPLES, 'attempts': {'type': 'array', 'description': 'short versions of earlier runs into the same place'}}}
 
 def check_profile(profile):
@@ -482,7 +484,7 @@ def _step_bands(ax, profile, label):
 def picture(
     fig,            # matplotlib Figure, or the bytes of a PNG
     photo=False,    # True when it shows satellite images
-    width=1000,     # at most so many pixels wide
+    width=800,      # at most so many pixels wide
     alt='figure',   # text in place of the picture
 ):                  # IPython Image
     "A small picture of a figure for a notebook that is kept."
@@ -495,7 +497,7 @@ def picture(
         fig = buf.getvalue()
     img, out = Image.open(io.BytesIO(fig)).convert('RGB'), io.BytesIO()
     if img.width > width: img = img.resize((width, round(img.height*width/img.width)), Image.LANCZOS)
-    if photo: img.save(out, 'JPEG', quality=85)
+    if photo: img.save(out, 'JPEG', quality=75)
     else: img.quantize(64, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
     return Shown(out.getvalue(), format='jpeg' if photo else 'png', alt=alt)
 
