@@ -12,7 +12,7 @@ __all__ = ['EXITS', 'DEFAULTS', 'TEMPLATES', 'PRICES', 'PUBLISHED', 'PUBLISHED_S
            'runs_table', 'show_runs', 'show_failures', 'write_csv', 'summarise', 'show_conversion', 'speedups',
            'show_speedup', 'show_step_shares', 'show_training', 'show_learning_curve', 'archive_request', 'run_cost',
            'show_cost', 'extrapolate', 'show_extrapolation', 'show_published', 'conclusions', 'show_conclusions',
-           'run_report', 'ben_demo', 'example_meta', 'example_data', 'show_model']
+           'run_report', 'ben_demo', 'example_meta', 'example_out', 'example_data', 'show_model']
 
 # %% ../nbs/13_experiments.ipynb #539b29fa
 import copy, itertools, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, uuid
@@ -1243,6 +1243,11 @@ def example_meta():
     out = f'{archive}-with-paths.parquet'
     storage.write_table(add_paths(read_meta(str(archive/'metadata.parquet')), str(archive)), out)
     return out
+
+def example_out():
+    "Where the conversion of the small simulated archive goes."
+    from bigearthnet_dd.simulate import example_archive
+    return os.path.relpath(repo_root()/'build'/'runs'/example_archive().name)
 
 def example_data():
     "A small simulated store."
