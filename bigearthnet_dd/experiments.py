@@ -274,7 +274,7 @@ def parameters(
     one = lambda values, default=None: values[0] if values else default
     if run.kind == 'conversion':
         return dict(common, meta=cfg['meta'], out=data_folder(cfg, run), frac=run.fraction, n_executor=run.executors or one(cfg['executors'], 2), overwrite=(run.repeat or 1) > 1)
-    return dict(common, data=_trained_store(cfg, run), gpus=run.gpus if run.gpus is not None else one(cfg['gpus']), seed=run.seed if run.seed is not None else one(cfg['seeds'], 42))
+    return dict(common, data=_trained_store(cfg, run), gpus=run.gpus if run.gpus is not None else one(cfg['gpus']), resume=False, seed=run.seed if run.seed is not None else one(cfg['seeds'], 42))
 
 def _trained_store(cfg, run):
     "The store a training reads: that of its fraction, of the largest executor count when there are several."
@@ -339,7 +339,7 @@ def run_state(
     if not storage.exists(done): return 'failed' if storage.exists(storage.join(place, f'_{run.stem}.ipynb')) else 'new'
     if params is not None:
         had = _recorded_parameters(done)
-        other = [f'{k}={had.get(k)!r}, now {v!r}' for k, v in clean(params).items() if k != 'overwrite' and not _same(had.get(k), v)]
+        other = [f'{k}={had.get(k)!r}, now {v!r}' for k, v in clean(params).items() if k not in ('overwrite', 'resume') and not _same(had.get(k), v)]
         if other: raise BenError(f'{done} was run with {"; ".join(other)}: choose another NAME, or --rerun to replace it')
     if run.kind == 'conversion' and not storage.exists(storage.join(data_folder(cfg, run), 'train', '_SUCCESS')): return 'data gone'
     return 'finished'
@@ -435,7 +435,7 @@ def _row(url, experiment, p):
     point, params = _point(url, p), p['params']
     rows = s.get('total_rows') if p['kind'] == 'conversion' else s.get('train_samples')
     if p['kind'] == 'conversion' and rows is None: rows = sum(s.get(f'{k}_samples') or 0 for k in ('train', 'validation', 'test')) or None
-    resumed = bool(s.get('resumed') or s.get('parts_kept') or s.get('parts_reused') or s.get('resumed_from_epoch'))
+    resumed = bool(s.get('resumed') or s.get('parts_kept') or any(x.get('resumed') for x in p['steps']))
     if point['executors'] is None: point['executors'] = params.get('n_executor') or s.get('n_executor')
     if point['gpus'] is None and p['kind'] == 'training': point['gpus'] = s.get('num_replicas_in_sync')
     return dict(experiment=experiment, kind=p['kind'], **point, status=p['status'], resumed=resumed, rows=rows, seconds=total, steps=steps, summary=s, foreign=bool(p.get('foreign')),
@@ -597,6 +597,15 @@ def _show_plan(cfg, states, guess, board):
     elif todo: board.say('  no estimate: no earlier run to judge by')
 
 # %% ../nbs/13_experiments.ipynb #76420818
+def _continued(cfg, run, params):
+    "Parameters of a run that failed before: a training with the same settings resumes from its newest checkpoint (a conversion continues by itself)."
+    if run.kind != 'training': return params
+    try: had = _recorded_parameters(storage.join(cfg['folder'], 'runs', run.folder, f'_{run.stem}.ipynb'))
+    except (BenError, ValueError): return params
+    same = all(_same(had.get(k), v) for k, v in clean(params).items() if k != 'resume')
+    return dict(params, resume=same)
+
+# %% ../nbs/13_experiments.ipynb #6c6fa78b
 def plan_batch(kind, name, flags):
     "Settings and runs of a batch: (cfg, list of Run)."
     cfg = read_config(name, kind, flags)
@@ -620,6 +629,7 @@ def run_batch(kind, name, flags, dry_run=False, rerun=False):
         board.done = len(runs) - len(todo)
         guess = {r: g[1] for r, g in _estimates(cfg, runs).items()} if todo else {}
         local = Path(work)/'runs' if storage.is_s3(cfg['folder']) else Path(storage.local_path(cfg['folder']))/'runs'
+        for r in todo: params[r] = _continued(cfg, r, params[r]) if states[r] == 'failed' else params[r]
         done = _Loop(cfg, todo, params, board, guess, local, work).run(lock)
     kept = [dict(run=r, status='kept', seconds=0., reason='') for r in runs if r not in todo]
     return Batch(sorted([*kept, *done], key=lambda r: runs.index(r['run'])))
@@ -1226,7 +1236,7 @@ def ben_demo(
     say(f"\n[4/6] run-conversion: {' and '.join(f'{100*f:g} %' for f in fractions)} of the patches, one notebook each")
     done = run_conversion('demo', meta=meta, executors=[2], core=1, executor_mem='1g', driver_mem='1g', **common)
     say(f'\n[5/6] run-training: a U-Net of width {width}, {epochs} epochs each')
-    trained = run_training('demo', epochs=epochs, width=width, batch=16, **common) if not done.failed else Batch()
+    trained = run_training('demo', epochs=epochs, width=width, batch=16, lr=.003, **common) if not done.failed else Batch()
     if done.failed or trained.failed: raise BenError('a run of the demo failed; the lines above say why, and calling again continues')
     say('\n[6/6] run-report')
     report = run_report('demo', record=records)

@@ -257,7 +257,8 @@ def _write(self, lines=False):
         self.data['updated'] = _now()
         if self.data['status'] == 'running':
             for step in self._open_steps(): step['duration'] = round(time.monotonic() - step.mono, 3)
-        snapshot = clean(dict(self.data, samples=self.series.columns()))
+        rest = clean({k: v for k, v in self.data.items() if k not in ('logs', 'samples')})
+        snapshot = {**rest, 'logs': list(self.data['logs']), 'samples': self.series.columns()}        # clean already
     if not self.out: return
     try:
         storage.write_json(self._url('profile.json'), snapshot)
@@ -498,7 +499,7 @@ def picture(
     img, out = Image.open(io.BytesIO(fig)).convert('RGB'), io.BytesIO()
     if img.width > width: img = img.resize((width, round(img.height*width/img.width)), Image.LANCZOS)
     if photo: img.save(out, 'JPEG', quality=75)
-    else: img.quantize(64, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
+    else: img.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
     return Shown(out.getvalue(), format='jpeg' if photo else 'png', alt=alt)
 
 # %% ../nbs/06_profiling.ipynb #2fcdfe1d
