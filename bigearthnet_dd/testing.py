@@ -100,7 +100,7 @@ class FaultProxy:
             server.close()
             tasks = asyncio.all_tasks(self.loop)
             for task in tasks: task.cancel()
-            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            if tasks: self.loop.run_until_complete(asyncio.wait(tasks))
             self.loop.close()
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
