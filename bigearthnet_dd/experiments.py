@@ -9,10 +9,11 @@ __all__ = ['EXITS', 'DEFAULTS', 'TEMPLATES', 'PRICES', 'PUBLISHED', 'PUBLISHED_S
            'job_line', 'Board', 'load_runs', 'Batch', 'tidy_notebook', 'clean_paths', 'plan_batch', 'run_batch',
            'enter', 'show_machine', 'read_rows', 'show_samples', 'class_shares', 'show_class_shares', 'find_stages',
            'stage_table', 'phase_table', 'show_record', 'run_conversion', 'run_training', 'usable', 'data_share',
-           'runs_table', 'show_runs', 'show_failures', 'write_csv', 'summarise', 'show_conversion', 'speedups',
-           'show_speedup', 'show_step_shares', 'show_training', 'show_learning_curve', 'archive_request', 'run_cost',
-           'show_cost', 'extrapolate', 'show_extrapolation', 'show_published', 'conclusions', 'show_conclusions',
-           'run_report', 'ben_demo', 'example_meta', 'example_out', 'example_data', 'show_model']
+           'other_load', 'runs_table', 'show_runs', 'show_overview', 'show_failures', 'write_csv', 'summarise',
+           'show_conversion', 'speedups', 'show_speedup', 'show_step_shares', 'show_training', 'show_learning_curve',
+           'archive_request', 'run_cost', 'show_cost', 'extrapolate', 'show_extrapolation', 'show_published_scores',
+           'show_published', 'conclusions', 'show_conclusions', 'run_report', 'ben_demo', 'example_meta', 'example_out',
+           'example_data', 'show_model']
 
 # %% ../nbs/13_experiments.ipynb #539b29fa
 import copy, itertools, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, uuid
@@ -878,11 +879,17 @@ def data_share(r):
     "Share (%) of the training time spent waiting for data, None when not recorded."
     return 100*r['summary']['data_wait'] if r['summary'].get('data_wait') is not None else None
 
+def other_load(r):
+    "Cores that the machine was busy with beside this run, on average; None when not recorded. A time measured beside other work is no good measurement."
+    data = (r.get('profile') or {}).get('samples') or {}
+    pairs = [(m, own) for m, own in zip(data.get('cpu_percent', []), data.get('cpu_cores', [])) if m is not None and own is not None]
+    return round(float(np.mean([max(0., m/100*r['cores'] - own) for m, own in pairs])), 2) if pairs and r['cores'] else None
+
 def runs_table(runs):
     "One row a run, with everything the report uses and the file it came from."
     import pandas as pd
     rows = [{'experiment': r['experiment'], 'run': r['kind'], 'fraction (%)': 100*(r['fraction'] or float('nan')), 'executors': r['executors'] if r['kind'] == 'conversion' else None, 'replicas': r['gpus'], 'seed': r['seed'], 'repeat': r['repeat'],
-        'status': 'resumed' if r['resumed'] and r['status'] == 'finished' else r['status'], 'patches': r['rows'], 'seconds': r['seconds'], **_measures(r), 'cores': r['cores'], 'host': r['host'], 'record': r['url']} for r in runs]
+        'status': 'resumed' if r['resumed'] and r['status'] == 'finished' else r['status'], 'patches': r['rows'], 'seconds': r['seconds'], **_measures(r), 'cores': r['cores'], 'busy with other work (cores)': other_load(r), 'host': r['host'], 'record': r['url']} for r in runs]
     return pd.DataFrame(rows)
 
 # %% ../nbs/13_experiments.ipynb #78464331
@@ -891,12 +898,26 @@ def show_runs(runs, kind):
     table = runs_table([r for r in runs if r['kind'] == kind])
     if table.empty: return f'No {kind} runs in these records.'
     table = table.drop(columns=['run', 'host']).dropna(axis=1, how='all')
+    table['record'] = table.record.str.replace('runs/', '').str.replace('_profile.json', '')
     if table.experiment.nunique() == 1: table = table.drop(columns='experiment')
-    digits = {'seconds': 1, 'patches/s': 0, 'patches/s while writing': 0, 'images/s': 1, 'training (s)': 1, 'fraction (%)': 2, 'CPU ms a patch': 2, 'waiting for data (%)': 1, 'test accuracy': 3, 'mean IoU': 3, 'store (GB)': 3}
+    digits = {'seconds': 1, 'busy with other work (cores)': 1, 'patches/s': 0, 'patches/s while writing': 0, 'images/s': 1, 'training (s)': 1, 'fraction (%)': 2, 'CPU ms a patch': 2, 'waiting for data (%)': 1, 'test accuracy': 3, 'mean IoU': 3, 'store (GB)': 3}
     show = lambda d: lambda v: '' if v is None or v != v else f'{v:,.{d}f}'.rstrip('0').rstrip('.') if d == 2 else f'{v:,.{d}f}'
     whole = [c for c in ('executors', 'replicas', 'seed', 'repeat', 'patches', 'epochs', 'global batch', 'cores') if c in table]
     return table.style.format({**{k: show(d) for k, d in digits.items() if k in table}, **{c: show(0) for c in whole}}, na_rep='').hide(axis='index')
 
+def show_overview(runs):
+    "What these records are: experiments, runs, machines, dates, as a table."
+    rows = []
+    for name in dict.fromkeys(r['experiment'] for r in runs):
+        mine = [r for r in runs if r['experiment'] == name]
+        count = {k: sum(r['kind'] == k and r['status'] == 'finished' for r in mine) for k in ('conversion', 'training')}
+        hosts = {r['host']: r['profile']['host_info'] for r in mine}
+        days = sorted({str(r['profile']['start_time'])[:10] for r in mine})
+        rows += [('experiment', f'<b>{name}</b>'), ('finished runs', ', '.join(f'{n} {k}s' if n != 1 else f'1 {k}' for k, n in count.items())), ('date', days[0] if len(days) == 1 else f'{days[0]} to {days[-1]}'),
+            ('machines', '<br>'.join(f"{h}: {i.get('cpu_model', '')} with {i.get('cpu_count')} cores, {i.get('ram_gb')} GiB" + (f", {len(i['gpus'])} × {i['gpus'][0]['name']}" if i.get('gpus') else ', no GPU') for h, i in hosts.items()))]
+    return _html_table(rows)
+
+# %% ../nbs/13_experiments.ipynb #36643674
 def show_failures(names):
     "What the journals of some experiments say about runs that failed or were stopped, and whether they succeeded later."
     import pandas as pd
@@ -925,6 +946,12 @@ def summarise(
     order = sorted(groups, key=lambda k: tuple(x if x is not None else -1 for x in k))
     return [dict(zip(by, k), n=len(groups[k]), mean=float(np.mean(groups[k])), sd=float(np.std(groups[k], ddof=1)) if len(groups[k]) > 1 else None, values=groups[k]) for k in order]
 
+def _from_zero(ax, xlog=False):
+    "Axes that start at zero, with room above the largest value."
+    if not xlog: ax.set_xlim(0, 1.06*ax.dataLim.x1 if ax.dataLim.x1 > 0 else 1)
+    ax.set_ylim(0, 1.1*ax.dataLim.y1 if ax.dataLim.y1 > 0 else 1)
+    ax.grid(alpha=.3)
+
 def _err(points): return [p['sd'] or 0 for p in points]
 
 def _line(ax, points, x, label=None, color=None):
@@ -946,8 +973,8 @@ def show_conversion(runs):
         mine = [r for r in rows if r['executors'] == e]
         for ax, value in zip(axes, (lambda r: r['seconds'], lambda r: r['rows']/r['seconds'])):
             _line(ax, summarise(mine, value, by=('fraction',)), lambda p: size[p['fraction']], f'{e} executor{"s" if e != 1 else ""}' if e else 'executors unknown')
-    axes[0].set(title='Conversion time', xlabel='patches', ylabel='seconds', xlim=(0, None), ylim=(0, None)); axes[1].set(title='Conversion rate, start-up included', xlabel='patches', ylabel='patches/s', xlim=(0, None), ylim=(0, None))
-    for ax in axes: ax.grid(alpha=.3); ax.legend(fontsize=7)
+    axes[0].set(title='Conversion time', xlabel='patches', ylabel='seconds'); axes[1].set(title='Conversion rate, start-up included', xlabel='patches', ylabel='patches/s')
+    for ax in axes: _from_zero(ax); ax.legend(fontsize=7)
     plt.close(fig)
     return picture(fig)
 
@@ -978,9 +1005,9 @@ def show_speedup(runs, kind='conversion', by='executors', unit='executors'):
         axes[0].errorbar(t[by], t.speedup, yerr=t.sd.fillna(0.).astype(float), marker='o', ms=5, capsize=3, lw=1.2, label=f'{f:g} %'); axes[1].plot(t[by], t['efficiency (%)'], 'o-', ms=5, lw=1.2, label=f'{f:g} %')
     counts = sorted(table[by].unique())
     axes[0].plot(counts, np.array(counts)/counts[0], 'k--', lw=1, label='ideal'); axes[1].axhline(100, color='k', ls='--', lw=1)
-    axes[0].set(title=f'Speed-up against {counts[0]} {unit.rstrip("s") if counts[0] == 1 else unit}', xlabel=unit, ylabel='times as fast', xticks=counts, ylim=(0, None)); axes[1].set(title='Efficiency', xlabel=unit, ylabel='% of ideal', xticks=counts, ylim=(0, 115))
+    axes[0].set(title=f'Speed-up against {counts[0]} {unit.rstrip("s") if counts[0] == 1 else unit}', xlabel=unit, ylabel='times as fast', xticks=counts); axes[1].set(title='Efficiency', xlabel=unit, ylabel='% of ideal', xticks=counts, ylim=(0, 115))
     for ax in axes: ax.grid(alpha=.3)
-    axes[0].legend(fontsize=7, title='of the data', title_fontsize=7)
+    axes[0].set_ylim(0, 1.1*max(counts[-1]/counts[0], table.speedup.max())); axes[0].legend(fontsize=7, title='of the data', title_fontsize=7)
     plt.close(fig)
     return picture(fig)
 
@@ -1023,7 +1050,7 @@ def show_training(runs):
             points = summarise(mine, value, by=('fraction',))
             if points: _line(ax, points, lambda p: size[p['fraction']], f'{g} replica{"s" if g != 1 else ""}' if g else None)
     for ax, (title, label) in zip(axes, (('Time of the training step', 'seconds'), ('Training rate', 'images/s'), ('Waiting for data', '% of the training step'))):
-        ax.set(title=title, xlabel='training patches', ylabel=label, xlim=(0, None), ylim=(0, None)); ax.grid(alpha=.3)
+        ax.set(title=title, xlabel='training patches', ylabel=label); _from_zero(ax)
     if axes[0].get_legend_handles_labels()[1]: axes[0].legend(fontsize=7)
     plt.close(fig)
     return picture(fig)
@@ -1111,6 +1138,10 @@ PUBLISHED = [dict(what='conversion', fraction=.01, patches=4800, seconds=1512., 
 PUBLISHED_SPEEDUP = {8: 3.45}      # executors -> speed-up of the conversion of 20 % of the data, single run
 PUBLISHED_ACCURACY = .56           # pixel accuracy over 45 classes, unlabeled counted as one, 10 % of the data
 
+def show_published_scores():
+    "What else was published, as a sentence."
+    return _nothing(f'Also published, as single runs: {PUBLISHED_SPEEDUP[8]} times the speed at 8 executors (20 % of the data), and {PUBLISHED_ACCURACY} pixel accuracy over 45 classes with 10 % of the data. There unlabeled pixels count as a class; here they count nowhere, so the accuracies cannot be compared.')
+
 def show_published(runs):
     "The reference project's published times beside ours."
     import pandas as pd
@@ -1123,6 +1154,7 @@ def show_published(runs):
             count = p.get('executors') or p.get('gpus') or 1
             ours.append({'whose': 'this record', 'what': kind, 'patches': same[0]['rows'], 'seconds': float(np.mean([r['seconds'] for r in same])), 'patches/s': p['mean'],
                 'how': f"{same[0]['cores']} cores, {count} {'executors' if kind == 'conversion' else 'replicas'}, " + (f"{p['n']} runs, ± {p['sd']:.1f} patches/s" if p['n'] > 1 else 'single run')})
+    for o in ours: o['how'] = re.sub(r'\b1 (executor|replica)s', r'1 \1', o['how'])
     return pd.DataFrame(theirs + ours).sort_values(['what', 'patches']).style.format({'patches': '{:,.0f}', 'seconds': '{:,.1f}', 'patches/s': '{:,.1f}'}).hide(axis='index')
 
 # %% ../nbs/13_experiments.ipynb #956918e6
@@ -1151,7 +1183,7 @@ def show_conclusions(runs):
 
 # %% ../nbs/13_experiments.ipynb #d525feaf
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#222;max-width:1080px;margin:2em auto;padding:0 1.5em}h1,h2,h3{line-height:1.2}h2{margin-top:2em;border-bottom:1px solid #ddd}
-blockquote{margin:0;color:#555;border-left:3px solid #bbb;padding-left:1em}table{border-collapse:collapse;font-size:12px;margin:.7em 0}th,td{padding:3px 9px;border-bottom:1px solid #e5e5e5;text-align:right;vertical-align:top}
+blockquote{margin:0;color:#555;border-left:3px solid #bbb;padding-left:1em}table{border-collapse:collapse;font-size:12px;margin:.7em 0}td:last-child,th:last-child{text-align:left!important}th,td{padding:3px 9px;border-bottom:1px solid #e5e5e5;text-align:right;vertical-align:top}
 thead th{border-bottom:2px solid #999;text-align:right}img{max-width:100%}pre{overflow-x:auto;font-size:12px;background:#f7f7f7;padding:.6em}.tablewrap{overflow-x:auto}code{background:#f3f3f3}"""
 
 def _page(nb, title):
@@ -1226,7 +1258,7 @@ def ben_demo(
     out: str = 'build/demo',                  # folder for archive, stores and records
     patches: int = 240,                       # size of the simulated archive
     fractions: list[float] = [.3, 1.],        # shares that are converted and trained on
-    epochs: int = 10,                         # of each training
+    epochs: int = 6,                          # of each training
     width: int = 8,                           # of the U-Net
 ):                                            # dict: where the report is
     "Simulate an archive, generate and check metadata, convert, train, report; then say where everything is."
@@ -1236,7 +1268,7 @@ def ben_demo(
     say(f"\n[4/6] run-conversion: {' and '.join(f'{100*f:g} %' for f in fractions)} of the patches, one notebook each")
     done = run_conversion('demo', meta=meta, executors=[2], core=1, executor_mem='1g', driver_mem='1g', **common)
     say(f'\n[5/6] run-training: a U-Net of width {width}, {epochs} epochs each')
-    trained = run_training('demo', epochs=epochs, width=width, batch=16, lr=.003, **common) if not done.failed else Batch()
+    trained = run_training('demo', epochs=epochs, width=width, batch=8, lr=.003, **common) if not done.failed else Batch()
     if done.failed or trained.failed: raise BenError('a run of the demo failed; the lines above say why, and calling again continues')
     say('\n[6/6] run-report')
     report = run_report('demo', record=records)
