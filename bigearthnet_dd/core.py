@@ -36,6 +36,7 @@ def command_parser(func):
         if p.annotation is object or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL): continue
         kw = _flag_kwargs(None if p.default is p.empty else p.default, p.annotation, docs[name].docment or '')
         if name == 'name' and p.default is p.empty: parser.add_argument(name, help=kw['help']); continue
+        if name == 'others': parser.add_argument(name, **{**kw, 'nargs': '*', 'default': None}); continue
         flags = dict.fromkeys([f'--{name}', f'--{name.replace("_", "-")}'])
         parser.add_argument(*flags, dest=name, required=p.default is p.empty, **kw)
     parser.add_argument('--no-sign-request', action='store_true', help='read public S3 buckets without credentials')
