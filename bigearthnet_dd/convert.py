@@ -7,7 +7,7 @@ __all__ = ['MIN_PARTS', 'RENEW_S', 'STALE_S', 'patch_bytes', 'part_rows', 'Split
            'finished_parts', 'run_parts', 'convert', 'to_petastorm', 'checksums']
 
 # %% ../nbs/09_convert.ipynb #62f30112
-import functools, hashlib, json, os, re, socket, threading, time, uuid
+import contextlib, functools, hashlib, json, os, re, socket, threading, time, uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 import numpy as np
@@ -108,8 +108,8 @@ def make_plan(
     "Decide which patch goes where, from metadata alone."
     import pyarrow
     bands, df = parse_bands(bands), sample_fraction(_read(meta), frac, seed)
-    options = dict(version=store.STORE_VERSION, frac=frac, seed=seed, bands=list(bands), codec=codec, level=level, row_group_rows=store.ROW_GROUP_ROWS,
-                   target_file_mb=target_file_mb, pyarrow=pyarrow.__version__)
+    options = dict(version=store.STORE_VERSION, frac=float(frac), seed=int(seed), bands=list(bands), codec=codec, level=level, row_group_rows=store.ROW_GROUP_ROWS,
+                   target_file_mb=float(target_file_mb), pyarrow=pyarrow.__version__)
     salt, splits = json.dumps(options), {}
     for split in SPLITS:
         rows = df[df.split == split]
@@ -350,17 +350,22 @@ _Run.check_faults, _Run.on_record = _check_faults, _on_record
 # %% ../nbs/09_convert.ipynb #16fae2c5
 def _write_split(self, split, job):
     "Write what is missing of one split, then check all of it."
-    sp, todo = self.plan.splits[split], self.todo(split)
+    sp, todo, t0 = self.plan.splits[split], self.todo(split), time.perf_counter()
     with self.prof.step(f'write_{split}', planned=sp.rows, parts=len(sp.parts), parts_kept=self.kept[split]) as step:
-        t0 = time.perf_counter()
-        if todo:
-            left = sum(p['planned'] for p in todo)
-            with progress(total=sp.rows, initial=sp.rows - left, desc=f'write {split}') as bar: run_parts(self.spark, todo, job, lambda rec: self.on_record(rec, bar))
-            step['stages'] = [_stage_row(d) for d in stage_metrics(self.spark, self.stage)]
-            self.stage = max([self.stage, *(d['stage'] + 1 for d in step['stages'])])
-        self.manifests[split] = self.finish(split)
+        try:
+            self.run_tasks(sp, todo, job, step)
+            self.manifests[split] = self.finish(split)
+        finally: self.work_s += time.perf_counter() - t0
         step.update(rows=self.rows(split), skipped=sum(len(r['faults']) for r in self.done[split].values()))
-        self.work_s += time.perf_counter() - t0
+
+def _run_tasks(self, sp, todo, job, step):
+    "The parts that are missing, through Spark, with a progress bar."
+    if not todo: return
+    t0, left = time.perf_counter(), sum(p['planned'] for p in todo)
+    with progress(total=sp.rows, initial=sp.rows - left, desc=f'write {sp.split}') as bar: run_parts(self.spark, todo, job, lambda rec: self.on_record(rec, bar))
+    step['stages'] = [_stage_row(d) for d in stage_metrics(self.spark, self.stage)] if self.spark else []
+    self.stage = max([self.stage, *(d['stage'] + 1 for d in step['stages'])])
+    step['tasks_s'] = round(time.perf_counter() - t0, 3)
 
 def _stage_row(d):
     "A stage as it stands in the profile: Spark's figures and the usual short names for the report."
@@ -384,7 +389,7 @@ def _publish(self):
     for split, manifest in self.manifests.items(): storage.write_json(storage.join(self.out, split, '_SUCCESS'), manifest)
     storage.delete(storage.join(self.out, '_progress'))
 
-_Run.write_split, _Run.finish, _Run.publish = _write_split, _finish, _publish
+_Run.write_split, _Run.run_tasks, _Run.finish, _Run.publish = _write_split, _run_tasks, _finish, _publish
 
 # %% ../nbs/09_convert.ipynb #9fc136c1
 def _summarise(self):
@@ -401,7 +406,8 @@ def _list_skipped(self):
     import pandas as pd
     storage.write_table(pd.DataFrame(self.faults(), columns=['patch_id', 'split', 'reason', 'file', 'message']).astype(str), storage.join(self.out, 'profile', 'skipped.parquet'))
 
-_Run.summarise, _Run.list_skipped = _summarise, _list_skipped
+def _note(self): self.summarise(); self.list_skipped()
+_Run.summarise, _Run.list_skipped, _Run.note = _summarise, _list_skipped, _note
 
 # %% ../nbs/09_convert.ipynb #ec70be90
 def _complete(out, plan, on_error, p_name):
@@ -454,9 +460,11 @@ def _convert(run, spark, kw):
             for split in SPLITS: run.write_split(split, job)
         if isinstance(measured, dict) and measured: run.prof.record('sparkmeasure', measured)
         run.publish()
+        run.note()
+    except BaseException:
+        with contextlib.suppress(BenError, OSError): run.note()     # the first error is the one to tell
+        raise
     finally:
-        run.summarise()
-        run.list_skipped()
         if own: run.spark.stop()
 
 # %% ../nbs/09_convert.ipynb #4c2f021e

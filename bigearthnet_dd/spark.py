@@ -131,7 +131,9 @@ def spark_session(
         for k, v in {**session_conf(master, n_executor, core, executor_mem, driver_mem), **(conf or {})}.items(): builder = builder.config(k, v)
         builder = builder.master(master)
     try: spark = builder.getOrCreate()
-    except Exception as e: raise BenError(f"Spark did not start with master '{master}': {str(e).strip().splitlines()[-1][:300]}") from e
+    except Exception as e:
+        cause = re.search(r'^(?:: |Caused by: )?([\w.]+(?:Exception|Error): .*)', str(e), re.M)
+        raise BenError(f"Spark did not start with master '{master or 'of spark-submit'}': {(cause[1] if cause else str(e).strip())[:300]}") from e
     spark.sparkContext.setLogLevel(log_level())
     return spark
 

@@ -95,10 +95,11 @@ CODEC, LEVEL, ROW_GROUP_ROWS = 'zstd', 1, 128
 
 class PartWriter:
     "Collects row groups into the bytes of one Parquet file."
-    def __init__(self, bands=None, fingerprint='', codec=CODEC, level=LEVEL, part=None):
+    def __init__(self, bands=None, fingerprint='', codec=CODEC, level=LEVEL, part=None, memory=None):
         import pyarrow as pa, pyarrow.parquet as pq
         kv = {SCHEMA_KEY: json.dumps(store_schema(bands)).encode(), PLAN_KEY: fingerprint.encode(), PART_KEY: json.dumps(part or {}).encode()}
-        self.groups, self.sink = [], pa.BufferOutputStream()
+        self.groups, self.memory = [], memory
+        self.sink = pa.BufferOutputStream() if memory is None else pa.FixedSizeBufferWriter(pa.py_buffer(memory))
         self.writer = pq.ParquetWriter(self.sink, arrow_schema(bands, kv), compression=codec, use_dictionary=['country'], write_statistics=['patch_id'],
                                        compression_level=level if codec in ('zstd', 'gzip', 'brotli') else None)
     def write(self, table):
@@ -108,7 +109,7 @@ class PartWriter:
     def close(self, name):
         "(the part's record, the bytes of the whole file)"
         self.writer.close()
-        data = memoryview(self.sink.getvalue())
+        data = memoryview(self.sink.getvalue() if self.memory is None else self.memory[:self.sink.tell()])
         return dict(name=name, rows=sum(self.groups), bytes=len(data), row_groups=self.groups, sha256=hashlib.sha256(data).hexdigest()), data
 
 # %% ../nbs/07_store.ipynb #12cc9b88

@@ -161,7 +161,7 @@ def _fatal(e, faults, on_error):
     return on_error == 'fail' and (len(faults) >= MANY_FAULTS or e.reason in ('denied', 'timeout'))
 
 # %% ../nbs/08_task.ipynb #67f919a7
-_groups = {}
+_groups, _memory = {}, {}
 
 def _row_group(bands, rows):
     "This process's memory for row groups; kept from task to task."
@@ -169,6 +169,12 @@ def _row_group(bands, rows):
         _groups.clear()
         _groups[bands, rows] = RowGroup(bands, rows)
     return _groups[bands, rows]
+
+def _file_memory(group, rows):
+    "This process's memory for a part file: room for all rows uncompressed, of which only what is written becomes real memory."
+    need = int(1.02*rows*sum(b.shape[1] for b in group.raw.values())) + (4 << 20)
+    if len(_memory.get('file', ())) < need: _memory['file'] = np.empty(need, np.uint8)
+    return _memory['file']
 
 class _Part:
     "The rows of one part on their way into a file."
@@ -190,7 +196,8 @@ def _flush(self):
     "Hand the collected rows to the Parquet writer."
     if not self.ids: return
     job, part = self.job, self.part
-    if self.writer is None: self.writer = PartWriter(job['bands'], part['fingerprint'], job['codec'], job['level'], dict(part=part['name'], planned=part['planned']))
+    if self.writer is None: self.writer = PartWriter(job['bands'], part['fingerprint'], job['codec'], job['level'], dict(part=part['name'], planned=part['planned']),
+                                                     _file_memory(self.group, part['planned']))
     self.writer.write(self.group.table(self.ids, self.countries))
     self.ids, self.countries = [], []
     self.lap('compress')
@@ -213,12 +220,20 @@ def _usage():
     u = resource.getrusage(resource.RUSAGE_SELF)
     return u.ru_utime + u.ru_stime, u.ru_maxrss*1024
 
+_given = {}
+
+def _use_environment(env):
+    "Set the variables that came with the job, unless this machine has its own."
+    for k, v in env.items():
+        if k in os.environ and os.environ[k] != _given.get(k): continue
+        os.environ[k] = _given[k] = v
+
 def convert_part(
     part: dict,   # name, split, planned (rows), rows (as of `pack_rows`), fingerprint
     job: dict,    # root, bands, codec, level, row_group_rows, on_error, env
 ) -> dict:        # name, split, planned, rows, bytes, row_groups, sha256, faults, error, phases (s), cpu_s, peak_rss
     "Convert one part; only a trouble that repeating may mend is raised."
-    for k, v in job.get('env', {}).items(): os.environ.setdefault(k, v)
+    _use_environment(job.get('env', {}))
     lap, (cpu, _) = Laps(), _usage()
     work, error, done = _Part(part, job, lap), None, {}
     try:
