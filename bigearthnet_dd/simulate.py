@@ -399,8 +399,8 @@ def texture(
 _MODES = np.array([[.80, .80, .75, .80, .75, .65, .65, .65, .65, .60, .70, .75],          # brightness
                    [-.5, -.5, -.2, -.9, -.3, .50, .65, .70, .70, .65, -.4, -.7],          # vigour
                    [.05, .05, .05, .05, .00, -.1, -.1, -.1, -.1, -.1, -.7, -.9]], np.float32)   # moisture
-_SLOW, _PARCEL, _PATCH, _WHITE = .08, .11, .09, .035    # standard deviations of the modes: slow variation, parcels, patch and material, single pixels
-_LIGHT = np.array([.22, .13, .10], np.float32)          # the same for what all materials of a patch share: low sun, shade, haze, season
+_SLOW, _PARCEL, _PATCH, _WHITE = .07, .10, .065, .035    # standard deviations of the modes: slow variation, parcels, patch and material, single pixels
+_LIGHT = np.array([.16, .09, .07], np.float32)          # the same for what all materials of a patch share: low sun, shade, haze, season
 _LIVE = np.array([{'snow': .05, 'roof': .3, 'hall': .2, 'asphalt': .3, 'rock': .4, 'sand': .4, 'salt': .2, 'sea': .3, 'water': .4}.get(m, 1) for m in MATERIALS], np.float32)
 _FINE = np.array([{'conifer': .19, 'broadleaf': .15, 'shrub': .15, 'orchard': .2, 'garden': .25, 'roof': .3, 'hall': .2, 'asphalt': .2, 'rock': .25,
                    'peat': .16, 'reed': .16, 'mud': .15, 'dry': .14, 'water': .04, 'sea': .05, 'turbid': .06, 'snow': .08}.get(m, .06) for m in MATERIALS], np.float32)
@@ -448,8 +448,8 @@ def _ground(rng, codes, month):
 
 # %% ../nbs/03_simulate.ipynb #da64302f
 #                     VV      VH     B01     B02     B03     B04     B05     B06     B07     B08     B8A     B09     B11     B12
-_POWER = np.array([ 1.617,  1.458, 0.9019, 0.8724, 0.8942, 0.8861, 0.9693,  1.218,  1.233,  1.173,  1.254,  1.464,    1.5,  1.227])
-_FACTOR = np.array([ 5.614,  6.661,  1.825,   2.36,  2.041,  2.287,  1.333, 0.1825, 0.1483, 0.2383, 0.1216, 0.0227, 0.02314, 0.2178])
+_POWER = np.array([ 1.623,  1.463, 0.9148, 0.8835, 0.9076, 0.9049,  0.993,  1.276,  1.309,  1.266,  1.347,    1.5,    1.5,  1.313])
+_FACTOR = np.array([  5.64,  6.688,  1.712,  2.233,  1.888,  2.062,  1.143, 0.1178, 0.0824, 0.1153, 0.05842, 0.0172, 0.02353,  0.122])
 
 # %% ../nbs/03_simulate.ipynb #d4d41cae
 @functools.lru_cache(16)
