@@ -215,13 +215,12 @@ def _sweep(out):
 
 # %% ../nbs/09_convert.ipynb #97e6694b
 def _records(out, sp):
-    "Records of parts that an earlier run wrote: from `_progress`, else from a manifest."
-    urls = [storage.join(out, '_progress', sp.split, k) for k, _ in storage.list_files(storage.join(out, '_progress', sp.split), '.json')]
-    found = [json.loads(data) for _, data in storage.read_many(urls)]
-    if found: return found
+    "Records of parts that an earlier run wrote: from a manifest, and from `_progress`."
     try: m = store.open_store(out, sp.split).manifest
-    except store.StoreError: return []
-    return [dict(p, faults=[], fingerprint=m['fingerprint']) for p in m['parts'] if p['rows'] == p.get('planned')]
+    except store.StoreError: m = dict(parts=[], fingerprint='')
+    urls = [storage.join(out, '_progress', sp.split, k) for k, _ in storage.list_files(storage.join(out, '_progress', sp.split), '.json')]
+    found = [dict(p, faults=[], fingerprint=m['fingerprint']) for p in m['parts']] + [json.loads(data) for _, data in storage.read_many(urls)]
+    return list({r['name']: r for r in found}.values())
 
 def finished_parts(
     out: str,              # root of the store
