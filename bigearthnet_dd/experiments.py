@@ -606,6 +606,11 @@ def _continued(cfg, run, params):
     same = all(_same(had.get(k), v) for k, v in clean(params).items() if k != 'resume')
     return dict(params, resume=same)
 
+def _check_stores(kind, name, runs, params):
+    "Refuse to train on what has not been converted, before anything starts."
+    missing = [r for r in runs if kind == 'training' and not storage.exists(storage.join(params[r]['data'], 'train', '_SUCCESS'))]
+    if missing: raise BenError(f"{', '.join(dict.fromkeys(f'{100*r.fraction:g} %' for r in missing))} of the data are not converted: {params[missing[0]]['data']} is no finished store; call run-conversion {name} first, with the same --root and --fractions")
+
 # %% ../nbs/13_experiments.ipynb #6c6fa78b
 def plan_batch(kind, name, flags):
     "Settings and runs of a batch: (cfg, list of Run)."
@@ -630,6 +635,7 @@ def run_batch(kind, name, flags, dry_run=False, rerun=False):
         board.done = len(runs) - len(todo)
         guess = {r: g[1] for r, g in _estimates(cfg, runs).items()} if todo else {}
         local = Path(work)/'runs' if storage.is_s3(cfg['folder']) else Path(storage.local_path(cfg['folder']))/'runs'
+        _check_stores(kind, name, todo, params)
         for r in todo: params[r] = _continued(cfg, r, params[r]) if states[r] == 'failed' else params[r]
         done = _Loop(cfg, todo, params, board, guess, local, work).run(lock)
     kept = [dict(run=r, status='kept', seconds=0., reason='') for r in runs if r not in todo]
