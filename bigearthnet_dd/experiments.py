@@ -74,7 +74,7 @@ def _kernel_env(folder):
     argv = [sys.executable, '-m', 'ipykernel_launcher', '-f', '{connection_file}']
     (spec/'kernel.json').write_text(json.dumps(dict(argv=argv, display_name='Python 3', language='python')))
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get('JUPYTER_PATH')]))
-    return {**os.environ, 'JUPYTER_PATH': path, 'TF_CPP_MIN_LOG_LEVEL': os.environ.get('TF_CPP_MIN_LOG_LEVEL', '2'), 'PYTHONUNBUFFERED': '1'}
+    return {**os.environ, 'JUPYTER_PATH': path, 'TF_CPP_MIN_LOG_LEVEL': os.environ.get('TF_CPP_MIN_LOG_LEVEL', '3'), 'PYTHONUNBUFFERED': '1'}
 
 # %% ../nbs/13_experiments.ipynb #c496c44f
 def _follow_parent():
@@ -1310,6 +1310,6 @@ def example_data():
 def show_model(folder):
     "The pictures that a training left in its model folder."
     from IPython.display import display
-    order = lambda k: next((i for i, w in enumerate(('curve', 'predict', 'class', 'confusion')) if w in k), 9)
+    order = lambda k: next((i for i, w in enumerate(('history', 'predict', 'class', 'confusion')) if w in k), 9)
     for key, _ in sorted(storage.list_files(folder, '.png'), key=lambda f: order(f[0])):
         if '/' not in key: display(picture(storage.read_bytes(storage.join(folder, key)), photo='predict' in key, alt=key[:-4].replace('_', ' ')))

@@ -287,11 +287,11 @@ Profiler._append, Profiler._trouble, Profiler.write, Profiler.log = _append, _tr
 def _bar():
     "What the newest open progress bar of this process shows, or None."
     from tqdm.std import tqdm
-    try: bars = [b for b in list(getattr(tqdm, '_instances', [])) if not getattr(b, 'disable', True)]
-    except RuntimeError: bars = []
-    if not bars: return None
-    d = max(bars, key=lambda b: b.start_t).format_dict
-    return dict(desc=str(d['prefix']).rstrip(': '), n=d['n'], total=d['total'], unit=d['unit'].strip(), rate=d['rate'] or (d['n']/d['elapsed'] if d['elapsed'] else 0))
+    try:
+        bars = [b for b in list(getattr(tqdm, '_instances', [])) if not getattr(b, 'disable', True) and hasattr(b, 'start_t')]
+        d = max(bars, key=lambda b: b.start_t).format_dict
+        return dict(desc=str(d['prefix']).rstrip(': '), n=d['n'], total=d['total'], unit=d['unit'].strip(), rate=d['rate'] or (d['n']/d['elapsed'] if d['elapsed'] else 0))
+    except (ValueError, RuntimeError, AttributeError, KeyError): return None       # none is open, or one is being made or closed at this moment
 
 def _live(self):
     "Tell who watches (the file named by BEN_LIVE) where this run stands."
@@ -463,11 +463,13 @@ def steps_table(
     def visit(steps, depth):
         for s in steps:
             r = s.get('resources', {})
-            rows.append({'step': '\u2003'*depth + s['name'], 'seconds': round(s.get('duration') or 0, 2), 'share (%)': round(100*(s.get('duration') or 0)/total, 1),
-                'cores in use': r.get('cpu_cores_mean'), 'RAM peak (GB)': r.get('ram_gb_peak'), 'read (MB)': r.get('read_mb'), 'written (MB)': r.get('write_mb'), 'rows': s.get('rows')})
+            rows.append({'step': '· '*depth + s['name'], 'seconds': round(s.get('duration') or 0, 2), 'share (%)': round(100*(s.get('duration') or 0)/total, 1),
+                'cores in use': r.get('cpu_cores_mean'), 'RAM peak (GB)': r.get('ram_gb_peak'), 'read (MB)': r.get('read_mb'), 'written (MB)': r.get('write_mb'), 'rows': sum(s['rows'].values()) if isinstance(s.get('rows'), dict) else s.get('rows')})
             visit(s.get('steps', []), depth + 1)
     visit(profile['steps'], 0)
-    return pd.DataFrame(rows).dropna(axis=1, how='all')
+    table = pd.DataFrame(rows).dropna(axis=1, how='all')
+    if 'rows' in table: table['rows'] = table['rows'].map(lambda n: '' if n is None or n != n else f'{int(n):,}')
+    return table
 
 # %% ../nbs/06_profiling.ipynb #fb045e98
 _PANELS = [('cores in use', ['cpu_cores'], 1), ('RAM (GB)', ['ram_gb'], 1), ('disk (MB/s)', ['read_mb_s', 'write_mb_s'], 1), ('network (MB/s)', ['recv_mb_s', 'sent_mb_s'], 1)]
