@@ -77,9 +77,13 @@ def worker_place():
 def make_strategy(
     devices: list,   # names of this host's devices
 ):                   # tf.distribute.Strategy
-    "The distribution strategy for these devices and TF_CONFIG."
+    "The distribution strategy for these devices and TF_CONFIG; one per process and set of devices, because a second one would clash with the first one's collective operations."
+    return _strategy(tuple(devices), worker_place()[1])
+
+@functools.lru_cache(None)
+def _strategy(devices, workers):
     import tensorflow as tf
-    if worker_place()[1] > 1: return tf.distribute.MultiWorkerMirroredStrategy()
+    if workers > 1: return tf.distribute.MultiWorkerMirroredStrategy()
     if len(devices) > 1: return tf.distribute.MirroredStrategy(devices)
     if devices[0] != 'CPU:0' and len(tf.config.list_logical_devices('GPU')) > 1 or devices[0] == 'CPU:0' and tf.config.list_logical_devices('GPU'):
         return tf.distribute.OneDeviceStrategy(devices[0])
@@ -613,10 +617,10 @@ def show_predictions(
     present = set()
     for row, (title, patch, ref, pred) in zip(axes, samples):
         for ax, ok, img, name in ((row[0], have(patch, 'B02', 'B03', 'B04'), rgb, 'true colour'), (row[1], have(patch, 'VV', 'VH'), sar, 'radar')):
-            if ok: ax.imshow(img(patch))
+            if ok: ax.imshow(img(patch), interpolation='nearest')
             ax.set(xticks=[], yticks=[], title=name if ok else f'no {name}')
         for ax, m, name in ((row[2], ref, 'reference map'), (row[3], pred, 'prediction')): present |= set(show_map(m.astype(np.uint8), ax, kind, name)[0])
-        row[4].imshow(_error_map(ref, pred)); row[4].set(xticks=[], yticks=[], title=f'errors ({(ref == pred)[ref != IGNORE].mean():.0%} right)')
+        row[4].imshow(_error_map(ref, pred), interpolation='nearest'); row[4].set(xticks=[], yticks=[], title=f'errors ({(ref == pred)[ref != IGNORE].mean():.0%} right)')
         row[0].set_ylabel(title, fontsize=8)
     _legend(fig, present, kind)
     return fig
@@ -712,9 +716,10 @@ def _write_report(self, test, extra):
         fig, ((ax,),) = _figure(1, 1, 3+.36*k, 2.2+.34*k) if 'conf' in name else _figure(1, 1, 6.5, 1.3+.24*k)
         draw(test['cm'], self.classes.names, ax=ax, **kw)
         pictures[name] = fig
-    for name, fig in pictures.items(): storage.write_bytes(self.url(name), _png(fig))
     w, h = (pictures['predictions.png'].get_size_inches()*80).astype(int)
-    self.board.image('predictions', _png(pictures['predictions.png']), (w, h), self.epoch)
+    for name, fig in pictures.items():
+        storage.write_bytes(self.url(name), png := _png(fig))
+        if name == 'predictions.png': self.board.image('predictions', png, (w, h), self.epoch)
     storage.write_text(self.url('model_card.md'), self.card(m, extra))
     return m
 
