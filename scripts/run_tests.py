@@ -54,7 +54,7 @@ def check_no_machine_traces(copy, env):
     bad = []
     for path in tracked('.'):
         if path.suffix in ('.png', '.parquet', '.keras', '.gz'): continue
-        text = re.sub(r'"image/png": "[^"]*"|base64,[A-Za-z0-9+/=]+', '', path.read_text(encoding='utf-8', errors='replace'))
+        text = re.sub(r'"image/(?:png|jpeg)": "[^"]*"|base64,[A-Za-z0-9+/=]+', '', path.read_text(encoding='utf-8', errors='replace'))
         found = traces.search(text)
         if found: bad.append(f'{path.relative_to(root)}: {text[max(0, found.start() - 30):found.end() + 40]!r}')
         if path.suffix == '.ipynb' and path.stat().st_size > 1_000_000: bad.append(f'{path.relative_to(root)} has {path.stat().st_size/1e6:.1f} MB')
