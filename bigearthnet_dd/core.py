@@ -10,7 +10,6 @@ __all__ = ['BenError', 'command_parser', 'command', 'in_notebook', 'progress', '
 import argparse, functools, inspect, io, os, shutil, sys, traceback
 from pathlib import Path
 from typing import get_args, get_origin
-from fastcore.docments import docments
 from tqdm.std import tqdm
 
 # %% ../nbs/00_core.ipynb #1f2cb021
@@ -30,6 +29,7 @@ def _flag_kwargs(default, anno, doc):
 # %% ../nbs/00_core.ipynb #cb1f0795
 def command_parser(func):
     "The argparse parser of `func`, made from its signature and docments; its name has hyphens."
+    from fastcore.docments import docments      # not at the top: Spark's workers import this module and never parse a command line
     docs, sig = docments(func, full=True), inspect.signature(func)
     parser = argparse.ArgumentParser(prog=func.__name__.replace('_', '-'), description=func.__doc__, allow_abbrev=False)
     for name, p in sig.parameters.items():
