@@ -20,12 +20,12 @@ def quiet_keras():
     "Import keras and its backend without the backend's start-up lines."
     if 'keras' in sys.modules: return sys.modules['keras']
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    logging.getLogger('tensorflow').setLevel(logging.ERROR)
     sys.stderr.flush()
     keep, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
         import keras
+        logging.getLogger('tensorflow').setLevel(logging.ERROR)
         return keras
     finally:
         os.dup2(keep, 2)
@@ -50,10 +50,11 @@ def _input(bands, size, stats=None):
 def _norm(kind, channels, name):
     "A normalisation layer for feature maps with `channels` channels."
     from keras import layers as L
+    if kind == 'layer': return L.LayerNormalization(name=name)
     if kind == 'group': return L.GroupNormalization(max(g for g in (1, 2, 4, 8) if channels % g == 0 and channels//g >= 2 or g == 1), name=name)
     if kind == 'batch': return L.BatchNormalization(synchronized=True, name=name)
     if kind == 'none': return L.Identity(name=name)
-    raise BenError(f"norm: expected group, batch or none, got '{kind}'.")
+    raise BenError(f"norm: expected layer, group, batch or none, got '{kind}'.")
 
 def _double_conv(x, channels, norm, name):
     "Twice: 3x3 convolution, normalisation, ReLU. (N, h, w, any) -> (N, h, w, channels)."
@@ -74,15 +75,15 @@ def unet(
     classes: int,           # number of classes
     width: int = 32,        # channels at full resolution; doubled at each level
     depth: int = 4,         # resolution levels, 1 to 4: 120, 60, 30, 15 pixels
-    norm: str = 'group',    # 'group', 'batch' (synchronised) or 'none'
+    norm: str = 'layer',    # 'layer', 'group', 'batch' (synchronised) or 'none'
     size: int = 120,        # side of a patch in pixels, divisible by 2**(depth-1)
     stats = None,           # (means, deviations) of the bands instead of the published ones
 ):                          # keras.Model: float32 (N, size, size, C) -> logits float32 (N, size, size, classes)
     "U-Net with skip connections."
     from keras import Model, layers as L
     if depth < 1 or size % 2**(depth-1): raise BenError(f'depth: {size} pixels cannot be halved {depth-1} times; take a smaller depth.')
-    inp, x = _input(bands, size, stats)
-    skips = []
+    inp, bands_in = _input(bands, size, stats)
+    x, skips = bands_in, []
     for level in range(depth-1):
         skips.append(x := _double_conv(x, width*2**level, norm, f'down{level}'))
         x = L.MaxPooling2D(name=f'pool{level}')(x)
@@ -90,7 +91,7 @@ def unet(
     for level in reversed(range(depth-1)):
         x = L.Conv2DTranspose(width*2**level, 2, strides=2, name=f'up{level}')(x)
         x = _double_conv(L.Concatenate(name=f'skip{level}')([x, skips[level]]), width*2**level, norm, f'merge{level}')
-    return Model(inp, _logits(x, classes), name='unet')
+    return Model(inp, _logits(L.Concatenate(name='skip_bands')([x, bands_in]), classes), name='unet')
 
 # %% ../nbs/11_model.ipynb #0deb8814
 def reference_model(

@@ -825,7 +825,7 @@ def train(
     model: str = 'unet',              # unet, reference or pixel
     width: int = None,                # channels at full resolution; default 32 (unet), 64 (reference, pixel)
     depth: int = 4,                   # resolution levels of the U-Net, 1 to 4
-    norm: str = 'group',              # normalisation in the U-Net: group, batch (synchronised) or none
+    norm: str = 'layer',              # normalisation in the U-Net: layer, group, batch (synchronised) or none
     loss: str = 'ce',                 # ce, focal, dice, or a sum such as ce+dice
     class_weights: float = 0.,        # 0: all classes alike; .5: weights fall with the square root of the class's frequency; 1: inverse frequency
     precision: str = 'float32',       # float32, mixed_bfloat16 or mixed_float16
