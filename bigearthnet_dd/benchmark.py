@@ -8,7 +8,7 @@ __all__ = ['TEN_METRE', 'reference_schema', 'convert_reference', 'convert_ours',
            'show_spread']
 
 # %% ../nbs/14_benchmark.ipynb #0b0450e8
-import json, os, shutil, statistics, subprocess, sys, time
+import json, os, shutil, statistics, subprocess, sys, threading, time
 from pathlib import Path
 import numpy as np, psutil
 from .core import BenError, command, cpu_count, progress
@@ -96,7 +96,6 @@ def measure(
     proc = subprocess.Popen([sys.executable, '-m', 'bigearthnet_dd.benchmark', way, json.dumps(args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                             env={**os.environ, 'TF_CPP_MIN_LOG_LEVEL': '3'}, start_new_session=True)
     tree = _Tree(proc.pid)
-    import threading
     texts = {}
     readers = [threading.Thread(target=lambda k=k, f=f: texts.__setitem__(k, f.read())) for k, f in dict(out=proc.stdout, err=proc.stderr).items()]
     for r in readers: r.start()
