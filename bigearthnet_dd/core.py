@@ -18,9 +18,9 @@ class BenError(Exception):
 
 # %% ../nbs/00_core.ipynb #c820e4ed
 def _flag_kwargs(default, anno, doc):
-    "argparse keywords for one parameter: a bool is a switch, a list takes several values."
+    "argparse keywords for one parameter: a bool is a switch (`--no-x` too, unless it is off by default), a list takes several values."
     many = get_origin(anno) is list or anno is list
-    if anno is bool: return dict(action=argparse.BooleanOptionalAction if default else 'store_true', default=default, help=doc)
+    if anno is bool: return dict(action='store_true' if default is False else argparse.BooleanOptionalAction, default=default, help=doc)
     item = (get_args(anno) or (str,))[0] if many else anno
     if item not in (str, int, float): item = next((a for a in get_args(anno) if a in (str, int, float)), str)
     shown = f'{doc} (default: {default})' if default not in (None, inspect.Parameter.empty) else doc

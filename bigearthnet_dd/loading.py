@@ -604,7 +604,7 @@ def _assemble(self: Loader, task, loads):
         image, cols = self.pool.array((size, 120, 120, len(self.bands)), np.float32), self.columns[:-1]
         kinds, sizes = np.array([c.dtype == 'float32' for c in cols]), np.array([c.size for c in cols])
         gather_images(np.ascontiguousarray(at[:, :-1]), kinds, sizes, turns, *self._scaling(task), self.smooth, image)
-        image[n:] = 0
+        image[n:] = image[np.arange(size - n) % n] if n else 0      # real pixels, so that batch statistics stay those of the data
     return image, label
 
 @patch

@@ -47,21 +47,21 @@ def _input(bands, size, stats=None):
     return inp, keras.ops.nan_to_num(x, nan=0., posinf=0., neginf=0.)
 
 # %% ../nbs/11_model.ipynb #61845000
-def _norm(kind, channels, name):
+def _norm(kind, channels, name, sync):
     "A normalisation layer for feature maps with `channels` channels."
     from keras import layers as L
     if kind == 'layer': return L.LayerNormalization(name=name)
     if kind == 'group': return L.GroupNormalization(max(g for g in (1, 2, 4, 8) if channels % g == 0 and channels//g >= 2 or g == 1), name=name)
-    if kind == 'batch': return L.BatchNormalization(synchronized=True, name=name)
+    if kind == 'batch': return L.BatchNormalization(momentum=.9, synchronized=sync, name=name)      # .9, not .99: short trainings need averages that follow
     if kind == 'none': return L.Identity(name=name)
     raise BenError(f"norm: expected layer, group, batch or none, got '{kind}'.")
 
-def _double_conv(x, channels, norm, name):
+def _double_conv(x, channels, norm, name, sync=False):
     "Twice: 3x3 convolution, normalisation, ReLU. (N, h, w, any) -> (N, h, w, channels)."
     from keras import layers as L
     for i in 'ab':
         x = L.Conv2D(channels, 3, padding='same', use_bias=norm == 'none', kernel_initializer='he_normal', name=f'{name}_conv_{i}')(x)
-        x = L.ReLU(name=f'{name}_relu_{i}')(_norm(norm, channels, f'{name}_norm_{i}')(x))
+        x = L.ReLU(name=f'{name}_relu_{i}')(_norm(norm, channels, f'{name}_norm_{i}', sync)(x))
     return x
 
 def _logits(x, classes):
@@ -75,9 +75,10 @@ def unet(
     classes: int,           # number of classes
     width: int = 32,        # channels at full resolution; doubled at each level
     depth: int = 4,         # resolution levels, 1 to 4: 120, 60, 30, 15 pixels
-    norm: str = 'layer',    # 'layer', 'group', 'batch' (synchronised) or 'none'
+    norm: str = 'batch',    # 'batch', 'layer', 'group' or 'none'
     size: int = 120,        # side of a patch in pixels, divisible by 2**(depth-1)
     stats = None,           # (means, deviations) of the bands instead of the published ones
+    sync: bool = False,     # batch statistics over all replicas (TensorFlow only)
 ):                          # keras.Model: float32 (N, size, size, C) -> logits float32 (N, size, size, classes)
     "U-Net with skip connections."
     from keras import Model, layers as L
@@ -85,12 +86,12 @@ def unet(
     inp, bands_in = _input(bands, size, stats)
     x, skips = bands_in, []
     for level in range(depth-1):
-        skips.append(x := _double_conv(x, width*2**level, norm, f'down{level}'))
+        skips.append(x := _double_conv(x, width*2**level, norm, f'down{level}', sync))
         x = L.MaxPooling2D(name=f'pool{level}')(x)
-    x = _double_conv(x, width*2**(depth-1), norm, 'bottom')
+    x = _double_conv(x, width*2**(depth-1), norm, 'bottom', sync)
     for level in reversed(range(depth-1)):
         x = L.Conv2DTranspose(width*2**level, 2, strides=2, name=f'up{level}')(x)
-        x = _double_conv(L.Concatenate(name=f'skip{level}')([x, skips[level]]), width*2**level, norm, f'merge{level}')
+        x = _double_conv(L.Concatenate(name=f'skip{level}')([x, skips[level]]), width*2**level, norm, f'merge{level}', sync)
     return Model(inp, _logits(L.Concatenate(name='skip_bands')([x, bands_in]), classes), name='unet')
 
 # %% ../nbs/11_model.ipynb #0deb8814
@@ -100,7 +101,7 @@ def reference_model(
     width: int = 64,   # channels at full resolution (64 in the reference project)
     size: int = 120,   # side of a patch in pixels, divisible by 4
     stats = None,      # (means, deviations) of the bands
-    **ignored,         # depth and norm, which this model does not have
+    **ignored,         # depth, norm and sync, which this model does not have
 ):                     # keras.Model: (N, size, size, C) -> logits float32 (N, size, size, classes)
     "The reference project's plain encoder-decoder without skip connections."
     from keras import Model, layers as L
@@ -119,7 +120,7 @@ def pixel_model(
     width: int = 64,   # hidden units
     size: int = 120,   # side of a patch in pixels
     stats = None,      # (means, deviations) of the bands
-    **ignored,         # depth and norm, which this model does not have
+    **ignored,         # depth, norm and sync, which this model does not have
 ):                     # keras.Model: (N, size, size, C) -> logits float32 (N, size, size, classes)
     "A classifier of single pixels: two hidden layers on the band values, no neighbourhood."
     from keras import Model, layers as L
@@ -135,7 +136,7 @@ def build_model(
     bands,                         # band names or a number of channels
     classes: int,                  # number of classes
     precision: str = 'float32',    # 'float32', 'mixed_bfloat16' or 'mixed_float16'; weights and logits stay float32
-    **options,                     # width, depth, norm, size, stats
+    **options,                     # width, depth, norm, size, stats, sync
 ):                                 # keras.Model
     "A model by name, in the given precision."
     import keras

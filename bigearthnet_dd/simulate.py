@@ -697,7 +697,7 @@ def example_archive(
     if place.exists(): return place
     work = place.with_name(f'.{place.name}-{uuid.uuid4().hex[:8]}')
     try:
-        simulate_archive(work, patches, seed, workers=1)
+        simulate_archive(work, patches, seed, workers=1 if patches < 1000 else None)
         os.rename(work, place)                                             # fails when another process was faster; then its archive is there
     except OSError:
         if not place.exists(): raise

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['is_s3', 'local_path', 'split_s3', 'join', 'base', 'parent', 'StorageError', 'endpoint_name', 'anonymous', 's3_client',
-           's3_call', 'read_bytes', 'write_bytes', 'write_exclusive', 'size', 'exists', 'list_page', 'list_files',
-           'list_dirs', 'isdir', 'delete', 'probe_write', 'read_many', 'read_text', 'write_text', 'read_json',
-           'write_json', 'arrow_fs', 'read_table', 'write_table']
+           's3_call', 'read_bytes', 'write_bytes', 'sync_files', 'write_exclusive', 'size', 'exists', 'list_page',
+           'list_files', 'list_dirs', 'isdir', 'delete', 'probe_write', 'read_many', 'read_text', 'write_text',
+           'read_json', 'write_json', 'arrow_fs', 'read_table', 'write_table']
 
 # %% ../nbs/01_storage.ipynb #de93ff9b
 import errno, io, json, os, shutil, socket, threading, uuid
@@ -177,14 +177,15 @@ def read_bytes(
     except OSError as e: raise _os_error(e, url, 'read') from None
 
 # %% ../nbs/01_storage.ipynb #7a3b1a4f
-def _write_local(path, data, exclusive=False):
+def _write_local(path, data, exclusive=False, sync=True):
     "Temporary file, flush to disk, rename (or hard link, which fails where the name is taken)."
     folder, name = os.path.split(os.path.abspath(path))
     os.makedirs(folder, exist_ok=True)
     tmp = os.path.join(folder, f'.{name}.{uuid.uuid4().hex[:12]}.part')
     try:
         with open(tmp, 'wb') as f:
-            f.write(data); f.flush(); os.fsync(f.fileno())
+            f.write(data); f.flush()
+            if sync: os.fsync(f.fileno())
         (os.link if exclusive else os.replace)(tmp, path)
     finally:
         if os.path.exists(tmp): os.unlink(tmp)
@@ -193,13 +194,24 @@ def _write_local(path, data, exclusive=False):
 def write_bytes(
     url: str,      # local path or S3 URL; parents are made
     data: bytes,   # whole content (any buffer)
+    sync: bool = True,   # wait until a local file is on the disk; whoever says False calls `sync_files` before relying on it
 ):                 # raises StorageError
     "Write a file or object, whole or not at all."
     if is_s3(url):
         bucket, key = split_s3(url)
         return s3_call('put_object', url, 'write', Bucket=bucket, Key=key, Body=bytes(data), then=lambda r: None)
-    try: _write_local(local_path(url), data)
+    try: _write_local(local_path(url), data, sync=sync)
     except OSError as e: raise _os_error(e, url, 'write') from None
+
+def sync_files(
+    urls,          # local paths or S3 URLs
+):                 # raises StorageError
+    "Wait until files are on the disk, so that they outlive a loss of power. Objects on S3 are safe once they are written."
+    for url in urls:
+        if is_s3(url): continue
+        try:
+            with open(local_path(url), 'rb') as f: os.fsync(f.fileno())
+        except OSError as e: raise _os_error(e, url, 'write') from None
 
 # %% ../nbs/01_storage.ipynb #8275297f
 def write_exclusive(

