@@ -125,9 +125,8 @@ def clip_gradients(grads, norm, limit):
 
 # %% ../nbs/12_train.ipynb #f251d092
 def _gradients(model, optimizer, terms, classes, xla):
-    "Compiled function (x, y, denominator) -> loss share, numerators (N, K), gradients, confusion counts of this replica."
+    "Function (x, y, denominator) -> loss share, numerators (N, K), gradients, confusion counts of this replica; part of a compiled step, and by XLA a unit of its own."
     import tensorflow as tf
-    @tf.function(jit_compile=xla or None)
     def gradients(x, y, den):
         with tf.GradientTape() as tape:
             logits = model(x, training=True)
@@ -135,7 +134,7 @@ def _gradients(model, optimizer, terms, classes, xla):
             loss = tf.reduce_sum(tf.math.divide_no_nan(tf.reduce_sum(num, 0), den))
             scaled = optimizer.scale_loss(loss)
         return loss, num, tape.gradient(scaled, model.trainable_variables), confusion_counts(y, tf.argmax(logits, -1, tf.int32), classes)
-    return gradients
+    return tf.function(gradients, jit_compile=True) if xla else gradients      # a nested tf.function would forbid synchronised batch normalisation
 
 # %% ../nbs/12_train.ipynb #4e7ddcbe
 def make_train_step(
@@ -180,12 +179,12 @@ def make_test_step(
 ):                         # function (x, y) -> dict: totals, den, cm, and rows (N of all workers, 2 + 3*classes)
     "A compiled evaluation step; everything it returns is global."
     import tensorflow as tf
-    @tf.function(jit_compile=xla or None)
     def count(x, y):
         logits = model(x, training=False)
         num, den = terms(y, logits)
         cm = tf.cast(confusion_counts(y, tf.argmax(logits, -1, tf.int32), classes), tf.float32)
         return [tf.reduce_sum(num, 0), tf.reduce_sum(den, 0), cm], _per_patch(y, logits, classes)
+    if xla: count = tf.function(count, jit_compile=True)
     def replica_step(x, y):
         ctx, (sums, rows) = tf.distribute.get_replica_context(), count(x, y)
         totals, den, cm = ctx.all_reduce('sum', sums)
@@ -257,10 +256,11 @@ def _load_data(self):
 
 def _xla(self):
     "Whether to compile with XLA: as asked for, else on a CPU when the work repays some seconds of compilation."
+    sync = self.replicas > 1 and self.o.norm == 'batch' and self.o.model == 'unet'                  # XLA cannot reach over to other replicas
+    if self.o.xla and sync: raise BenError('--xla: batch normalisation over several replicas cannot be compiled by XLA; add --norm layer, or leave --xla out.')
     if self.o.xla is not None: return self.o.xla
     one_cpu = self.replicas == self.workers and all(d.startswith('CPU') for d in self.devices)      # several replicas would compile one after another
-    collective = self.workers > 1 and self.o.norm == 'batch'                                        # XLA cannot reach over to other workers
-    return one_cpu and not collective and self.o.epochs*self.info['train'].rows >= 500
+    return one_cpu and not sync and self.o.epochs*self.info['train'].rows >= 500
 
 def _build(self):
     "Model, optimizer and compiled steps."
