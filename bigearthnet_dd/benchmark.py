@@ -229,7 +229,7 @@ def train_rounds(store, models=(('unet', 8), ('pixel', 64)), batch=16, steps=20,
     from bigearthnet_dd.loading import make_dataset
     from bigearthnet_dd.model import build_model, loss_terms, quiet_keras
     from bigearthnet_dd.train import make_optimizer, make_train_step
-    keras = quiet_keras()
+    quiet_keras()
     import tensorflow as tf
     out, zero = [], tf.constant(0.)
     with progress(total=rounds*len(models)*2, desc='training', unit='runs') as bar:

@@ -236,7 +236,8 @@ def finished_parts(
     good = lambda r: r['fingerprint'] == sp.fingerprint and r['rows'] + len(r['faults']) == planned.get(r['name']) and not (r['faults'] and on_error == 'fail')
     def intact(r):
         if r.pop('fresh', False) and r['rows'] and sizes.get(r['name']) == r['bytes'] and not storage.is_s3(url):
-            if hashlib.sha256(storage.read_bytes(storage.join(url, r['name']))).hexdigest() != r['sha256']: return False     # power may have been lost before it reached the disk
+            with open(storage.local_path(storage.join(url, r['name'])), 'rb') as f:      # power may have been lost before it reached the disk
+                if hashlib.file_digest(f, 'sha256').hexdigest() != r['sha256']: return False
         try: return not r['rows'] or sizes.get(r['name']) == r['bytes'] and store._check_part(url, r, sp.fingerprint, None) is None
         except store.StoreError: return False
     with ThreadPoolExecutor(16) as pool:
@@ -261,9 +262,9 @@ def _start_job(spark, parts, job):
         try:
             sc.setJobGroup(group, f"write {parts[0]['split']}", True)
             outcome['names'] = sc.parallelize(parts, len(parts)).mapPartitions(functools.partial(task.spark_task, job=job, seen=seen)).collect()
+            infos = map(sc.statusTracker().getJobInfo, sc.statusTracker().getJobIdsForGroup(group))
+            outcome['stages'] = [s for info in infos if info for s in info.stageIds]
         except Exception as e: outcome['error'] = e
-        finally:
-            with contextlib.suppress(Exception): outcome['stages'] = [s for j in sc.statusTracker().getJobIdsForGroup(group) for s in sc.statusTracker().getJobInfo(j).stageIds]   # figures only
     thread = threading.Thread(target=inheritable_thread_target(run), daemon=True)
     thread.start()
     return thread, seen, group, outcome
@@ -295,7 +296,7 @@ def run_parts(
         cancel_jobs(spark, [(thread, seen, group, outcome)])
         raise
     if 'error' in outcome: raise BenError(f"Spark gave up on {parts[0]['split']} after {n} of {len(parts)} parts: {_spark_reason(outcome['error'])}. Finished parts are kept; run the same command again to continue.") from outcome['error']
-    return outcome.get('stages', [])
+    return outcome['stages']
 
 # %% ../nbs/09_convert.ipynb #294df136
 _AWS = re.compile(r'^AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|REGION|DEFAULT_REGION|ENDPOINT_URL|ENDPOINT_URL_S3|NO_SIGN_REQUEST|CA_BUNDLE)$')
