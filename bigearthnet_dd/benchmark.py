@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TEN_METRE', 'FAULTS', 'reference_schema', 'convert_reference', 'convert_ours', 'measure', 'in_turns', 'spread',
            'ratios', 'load_generator', 'write_tfrecord', 'load_tfrecord', 'load_rounds', 'memory_bandwidth',
-           'train_rounds', 's3_rounds', 'upload', 'convert_bucket', 'check_bucket', 's3_faults', 'show_spread']
+           'train_rounds', 's3_rounds', 'upload', 'check_bucket', 's3_faults', 'show_spread']
 
 # %% ../nbs/14_benchmark.ipynb #0b0450e8
 import json, os, shutil, statistics, subprocess, sys, threading, time
@@ -57,20 +57,20 @@ def convert_reference(archive, out, rows):
     return dict(rows=len(meta), seconds=seconds, bytes_per_patch=size/len(meta))
 
 # %% ../nbs/14_benchmark.ipynb #3d4c5135
-def convert_ours(archive, out, rows, bands='10m', executors=None, codec='zstd'):
-    "Convert the first `rows` patches; dict of rows, seconds (without the session's start), bytes a patch and seconds by phase."
+def convert_ours(archive, out, rows=None, bands='10m', executors=None, codec='zstd'):
+    "Convert the first `rows` patches (None: all), local or on S3; dict of rows, seconds (without the session's start), bytes a patch and seconds by phase."
+    from bigearthnet_dd import storage
     from bigearthnet_dd.convert import convert
     from bigearthnet_dd.spark import spark_session
-    archive, out = os.path.abspath(archive), os.path.abspath(out)
-    meta = add_paths(read_meta(f'{archive}/metadata.parquet').head(rows), archive)
-    shutil.rmtree(out, ignore_errors=True)
+    archive, out = (u if storage.is_s3(u) else os.path.abspath(u) for u in (archive, out))
+    meta = add_paths(read_meta(f'{archive}/metadata.parquet')[:rows], archive)
+    if not storage.is_s3(out): shutil.rmtree(out, ignore_errors=True)
     spark = spark_session(f'local[{executors or cpu_count()}]')
     t = time.perf_counter()
-    profile = convert(meta, out, bands=bands, codec=codec, spark=spark)
+    summary = convert(meta, out, bands=bands, codec=codec, spark=spark)['summary']
     seconds = time.perf_counter() - t
     spark.stop()
-    size = sum(p.stat().st_size for p in Path(out).rglob('part-*.parquet'))
-    return dict(rows=profile['summary']['total_rows'], seconds=seconds, bytes_per_patch=size/rows, phases=profile['summary'].get('phases', {}))
+    return dict(rows=summary['total_rows'], seconds=seconds, bytes_per_patch=summary['bytes_per_patch'], phases=summary.get('phases', {}))
 
 # %% ../nbs/14_benchmark.ipynb #a00694aa
 class _Tree:
@@ -281,17 +281,6 @@ def _timed(way, n):
 # %% ../nbs/14_benchmark.ipynb #54f2f8cd
 FAULTS = dict(slow_down=.1, cut=.01, delay=.2, seed=1)
 
-def convert_bucket(archive, out):
-    "Convert a whole archive from S3 to S3; as `convert_ours`."
-    from bigearthnet_dd.convert import convert
-    from bigearthnet_dd.spark import spark_session
-    meta, spark = add_paths(read_meta(f'{archive}/metadata.parquet'), archive), spark_session(f'local[{cpu_count()}]')
-    t = time.perf_counter()
-    profile = convert(meta, out, bands='10m', spark=spark)
-    seconds = time.perf_counter() - t
-    spark.stop()
-    return dict(rows=profile['summary']['total_rows'], seconds=seconds)
-
 def check_bucket(archive, deep):
     "Check a whole archive on S3."
     from bigearthnet_dd.check import check
@@ -320,7 +309,7 @@ def s3_faults(archive, rounds=1, keys=5000, faults=FAULTS):
                 out.append(dict(label='list keys', round=i, rows=n, seconds=time.perf_counter() - t, calls=proxy.counts['requests']))
             for how, kw in (('directly', {}), ('bad network', faults)):
                 with FaultProxy(server.url, **kw) as proxy, server.environment(url=proxy.url if kw else server.url):
-                    for label, way, *args in (('check', 'check_bucket', False), ('deep check', 'check_bucket', True), ('conversion', 'convert_bucket', f'{bucket}/store{i}{how[0]}')):
+                    for label, way, *args in (('check', 'check_bucket', False), ('deep check', 'check_bucket', True), ('conversion', 'convert_ours', f'{bucket}/store{i}{how[0]}')):
                         before = proxy.counts['requests']
                         r = measure(way, f'{bucket}/ben', *args)
                         if r.get('reasons'): raise BenError(f"{label} {how}: {r['reasons']}")
