@@ -46,7 +46,7 @@ def convert_reference(archive, out, rows):
     archive, out = os.path.abspath(archive), os.path.abspath(out)
     meta = read_meta(f'{archive}/metadata.parquet').head(rows)
     shutil.rmtree(out, ignore_errors=True)
-    spark, schema = spark_session('local[2]'), reference_schema()
+    spark, schema = spark_session('local[2]', conf={'spark.driver.extraJavaOptions': '-XX:+TieredCompilation'}), reference_schema()   # here the JVM does work: with both of its compilers
     t = time.perf_counter()
     with materialize_dataset(spark, f'file://{out}', schema, 50):
         rdd = spark.sparkContext.parallelize(meta[['patch_id', 's1_name']].to_dict('records'), 8).mapPartitions(_reference_rows(archive))
