@@ -99,7 +99,7 @@ def session_conf(
             'spark.executor.processTreeMetrics.enabled': 'true', 'spark.python.worker.reuse': 'true', 'spark.driver.extraJavaOptions': f'{_log_config()} {JVM}', 'spark.sql.warehouse.dir': str(Path(tempfile.gettempdir())/'spark-warehouse')}
     if not master.startswith('local['): conf.update({'spark.executor.memory': executor_mem, **({} if master.startswith('local-cluster') else _cluster_conf(master, n_executor, core))})
     if master.startswith('local-cluster'): conf['spark.executor.memory'] = re.split(r'[,\]]', master)[2].strip() + 'm'
-    conf['spark.python.daemon.module'] = 'bigearthnet_dd.task' if master.startswith('local[') else 'pyspark.daemon'      # named in both cases: a process's second session inherits what it does not name
+    conf['spark.python.daemon.module'] = 'bigearthnet_dd.task' if master.startswith('local[') and sys.platform == 'linux' else 'pyspark.daemon'      # named in both cases: a process's second session inherits what it does not name
     if re.search(r'^local|127\.0\.0\.1|localhost', master): conf.update({'spark.driver.host': '127.0.0.1', 'spark.driver.bindAddress': '127.0.0.1'})
     return {k: str(v) for k, v in conf.items()}
 
