@@ -310,9 +310,9 @@ def spark_task(parts, job, seen):
 # %% ../nbs/08_task.ipynb #b554c464
 def daemon():
     "PySpark's daemon, with all that a worker needs imported before it forks."
-    import importlib
+    from importlib.machinery import PathFinder
     installed = [p for p in sys.path if not (p.endswith('.zip') and f'{os.sep}pyspark{os.sep}' in p)]
-    if importlib.machinery.PathFinder.find_spec('pyspark', installed) and importlib.machinery.PathFinder.find_spec('py4j', installed): sys.path[:] = installed
+    if all(PathFinder.find_spec(name, installed) for name in ('pyspark', 'py4j')): sys.path[:] = installed
     import imagecodecs, pyarrow.parquet, pyspark.daemon, bigearthnet_dd.task     # this module a second time: under the name that pickled functions ask for
     bigearthnet_dd.task._settle()
     pyspark.daemon.manager()
