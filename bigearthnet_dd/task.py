@@ -204,7 +204,7 @@ def _row_group(bands, rows):
 def _file_memory(group, rows):
     "This process's memory for a part file: room for all rows uncompressed, of which only what is written becomes real memory."
     need = int(1.02*rows*sum(b.shape[1] for b in group.raw.values())) + (4 << 20)
-    if len(_memory.get('file', ())) < need: _memory['file'] = np.empty(need, np.uint8)
+    if len(_memory.get('file', ())) < need: _memory['file'] = storage.page_memory(need)
     return _memory['file']
 
 class _Part:
@@ -289,13 +289,13 @@ class Records:
     def zero(self, value): return []
     def addInPlace(self, a, b): a.extend(b); return a
 
-_settled = []
+_settled = []   # the process that has settled: a worker forked from the daemon has yet to
 
 def _settle():
     "Spare this worker what it would repeat before every task."
-    if _settled: return
+    if os.getpid() in _settled: return
     import gc, zipimport
-    _settled.append(True)
+    _settled[:] = [os.getpid()]
     zipimport.zipimporter.invalidate_caches = lambda self: None
     gc.freeze()
 
