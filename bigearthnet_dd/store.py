@@ -106,11 +106,13 @@ class PartWriter:
         "One row group."
         self.writer.write_table(table.replace_schema_metadata(self.writer.schema.metadata), row_group_size=max(1, len(table)))
         self.groups.append(len(table))
-    def close(self, name):
-        "(the part's record, the bytes of the whole file)"
+    def close(self):
+        "The bytes of the whole file."
         self.writer.close()
-        data = memoryview(self.sink.getvalue() if self.memory is None else self.memory[:self.sink.tell()])
-        return dict(name=name, rows=sum(self.groups), bytes=len(data), row_groups=self.groups, sha256=hashlib.sha256(data).hexdigest()), data
+        return memoryview(self.sink.getvalue() if self.memory is None else self.memory[:self.sink.tell()])
+    def record(self, name, data):
+        "The part's record, with the checksum of `data`."
+        return dict(name=name, rows=sum(self.groups), bytes=len(data), row_groups=self.groups, sha256=hashlib.sha256(data).hexdigest())
 
 # %% ../nbs/07_store.ipynb #12cc9b88
 def _batches(rows, n):
@@ -148,9 +150,9 @@ def write_part(
     for batch in _batches(rows, row_group_rows):
         for i, row in enumerate(batch): _put(group, i, row)
         writer.write(group.table([r['patch_id'] for r in batch], [r.get('country', '') for r in batch]))
-    record, data = writer.close(storage.base(url))
+    data = writer.close()
     storage.write_bytes(url, data)
-    return record
+    return writer.record(storage.base(url), data)
 
 # %% ../nbs/07_store.ipynb #695fd994
 def column_array(

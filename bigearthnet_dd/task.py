@@ -82,7 +82,7 @@ def put_map(group, i, codes, url):
     label = group.pixels['label'][i]
     np.take(_INDEX, codes, out=label, mode='clip')
     if label.max() == 255: encode(codes, url)                    # raises, with the codes
-    group.pixels['labels'][i] = (np.bitwise_or.reduce(_BITS[label], axis=None) >> _SHIFT) & 1
+    group.pixels['labels'][i] = (np.bitwise_or.reduce(np.take(_BITS, label, mode='clip'), axis=None) >> _SHIFT) & 1
 
 # %% ../nbs/08_task.ipynb #911ea221
 def fill_row(group, i, files, lap):
@@ -237,9 +237,12 @@ def _close(self):
     "Write the file, when there is anything to write; returns the part's record."
     self.flush()
     if self.writer is None: return dict(name=self.part['name'], rows=0, bytes=0, row_groups=[], sha256='')
-    rec, data = self.writer.close(self.part['name'])
-    self.lap('compress')
-    storage.write_bytes(storage.join(self.job['root'], self.part['split'], rec['name']), data, sync=False)     # the disk is waited for once, before the store is declared complete
+    name, data = self.part['name'], self.writer.close()
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(storage.write_bytes, storage.join(self.job['root'], self.part['split'], name), data, sync=False)     # the disk is waited for once, before the store is declared complete
+        rec = self.writer.record(name, data)                         # the checksum needs the core, the disk does not
+        self.lap('compress')
+        writing.result()
     self.lap('write')
     return rec
 
