@@ -74,24 +74,28 @@ def convert_ours(archive, out, rows=None, bands='10m', executors=None, codec='zs
 
 # %% ../nbs/14_benchmark.ipynb #a00694aa
 def _plain_part(part, job):
+    import imagecodecs, pyarrow.parquet
     from bigearthnet_dd.task import convert_part
-    return convert_part(part, job)
+    return convert_part(part, job) if part else time.sleep(.5)
 
 def convert_plain(archive, out, processes, bands='10m'):
     "The parts of all patches by `processes` processes without Spark; dict of rows, seconds (without the start of the processes), bytes a patch and seconds by phase."
     from concurrent.futures import ProcessPoolExecutor
+    from bigearthnet_dd import storage
     from bigearthnet_dd.convert import make_plan
     archive, out = os.path.abspath(archive), os.path.abspath(out)
     shutil.rmtree(out, ignore_errors=True)
     plan = make_plan(add_paths(read_meta(f'{archive}/metadata.parquet'), archive), bands=bands)
     job = dict(root=out, on_error='fail', env={}, **{k: plan.options[k] for k in ('bands', 'codec', 'level', 'row_group_rows')})
     with ProcessPoolExecutor(processes) as pool:
-        list(pool.map(time.sleep, [.5]*processes))
+        list(pool.map(_plain_part, [None]*processes, [None]*processes))     # all processes started, everything imported
         t = time.perf_counter()
         recs = list(pool.map(_plain_part, *zip(*((p, job) for split in plan.splits.values() for p in split.parts))))
+        for r in recs:
+            if r.get('rows') != r['planned']: raise BenError(r['error'] or f"{r['name']}: {r['faults'][0]['message']}")
+        storage.sync_files(storage.join(out, r['split'], r['name']) for r in recs)
         seconds = time.perf_counter() - t
     rows = sum(r['rows'] for r in recs)
-    if rows != plan.rows: raise BenError(f'{rows} of {plan.rows} patches were written: {[r["error"] or r["faults"] for r in recs if r["rows"] < r["planned"]][:1]}')
     return dict(rows=rows, seconds=seconds, bytes_per_patch=sum(r['bytes'] for r in recs)/rows, phases={k: sum(r['phases'].get(k, 0) for r in recs) for k in recs[0]['phases']})
 
 # %% ../nbs/14_benchmark.ipynb #69a49e36
@@ -106,7 +110,7 @@ class _Tree:
         rss = 0
         for p in self.procs:
             try: t, m = p.cpu_times(), p.memory_info()
-            except psutil.NoSuchProcess: continue      # it ended between listing and looking: its last sample counts
+            except psutil.NoSuchProcess: continue      # it has ended: its last sample counts
             self.cpu[p.pid] = t.user + t.system
             rss += m.rss
         self.peak = max(self.peak, rss)
@@ -144,6 +148,7 @@ def in_turns(
         for i in range(rounds):
             for label, (way, *args) in ways.items():
                 for f in Path(warm).rglob('*.tif') if warm else (): f.read_bytes()
+                os.sync()                                                            # what the run before left to write is not this one's to pay
                 out.append(dict(label=label, round=i, **measure(way, *args)))
                 bar.update()
     return out

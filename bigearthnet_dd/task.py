@@ -240,7 +240,7 @@ def _close(self):
     name, data = self.part['name'], self.writer.close()
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(storage.write_bytes, storage.join(self.job['root'], self.part['split'], name), data, sync=False)     # the disk is waited for once, before the store is declared complete
-        rec = self.writer.record(name, data)                         # the checksum needs the core, the disk does not
+        rec = self.writer.record(name, data)                         # the checksum needs the core, the disk does not; `write` is what is left to wait for
         self.lap('compress')
         writing.result()
     self.lap('write')
@@ -299,6 +299,7 @@ def _settle():
     if os.getpid() in _settled: return
     import gc, zipimport
     _settled[:] = [os.getpid()]
+    gc.collect()
     zipimport.zipimporter.invalidate_caches = lambda self: None
     gc.freeze()
 

@@ -86,9 +86,9 @@ def _wait(self: S3Server, seconds=60):
 # %% ../nbs/01_testing.ipynb #e192465a
 class FaultProxy:
     "HTTP proxy on loopback in front of `target`; a context manager with `url` and `counts`."
-    def __init__(self, target, slow_down=0., cut=0., delay=0., answer=None, seed=0, allow=None):
+    def __init__(self, target, slow_down=0., cut=0., delay=0., answer=None, hang=None, seed=0):
         self.host, self.port = re.match(r'http://([\d.]+):(\d+)', target).groups()
-        self.slow_down, self.cut, self.delay, self.answer, self.rng = slow_down, cut, delay, answer, random.Random(seed)
+        self.slow_down, self.cut, self.delay, self.answer, self.hang, self.rng = slow_down, cut, delay, answer, hang, random.Random(seed)
         self.counts, self.requests, self.url = dict(requests=0, slow_down=0, cut=0), [], None
     def __enter__(self):
         self.loop, ready = asyncio.new_event_loop(), threading.Event()   # of its own thread, so that a notebook's loop is left alone
@@ -145,6 +145,7 @@ async def _serve(self: FaultProxy, reader, writer):
             self.counts['requests'] += 1
             self.requests.append(request[0].split(b'\r\n', 1)[0].decode())
             if self.delay: await asyncio.sleep(self.delay)
+            if self.hang and self.hang in self.requests[-1]: await asyncio.sleep(3600)
             draw = self.rng.random()
             if self.answer: answer = _error_answer(*self.answer)
             elif draw < self.slow_down: self.counts['slow_down'] += 1; answer = _error_answer(503, 'SlowDown')
