@@ -46,10 +46,10 @@ def convert_reference(archive, out, rows):
     archive, out = os.path.abspath(archive), os.path.abspath(out)
     meta = read_meta(f'{archive}/metadata.parquet').head(rows)
     shutil.rmtree(out, ignore_errors=True)
-    spark, schema = spark_session('local[2]', conf={'spark.driver.extraJavaOptions': '-XX:+TieredCompilation'}), reference_schema()   # here the JVM does work: with both of its compilers
+    spark, schema = spark_session(f'local[{cpu_count()}]', conf={'spark.driver.extraJavaOptions': '-XX:+TieredCompilation'}), reference_schema()   # here the JVM does work: with both of its compilers
     t = time.perf_counter()
     with materialize_dataset(spark, f'file://{out}', schema, 50):
-        rdd = spark.sparkContext.parallelize(meta[['patch_id', 's1_name']].to_dict('records'), 8).mapPartitions(_reference_rows(archive))
+        rdd = spark.sparkContext.parallelize(meta[['patch_id', 's1_name']].to_dict('records'), 4*cpu_count()).mapPartitions(_reference_rows(archive))
         spark.createDataFrame(rdd, schema.as_spark_schema()).write.mode('overwrite').parquet(f'file://{out}')
     seconds = time.perf_counter() - t
     spark.stop()
@@ -80,6 +80,7 @@ def _plain_part(part, job):
 
 def convert_plain(archive, out, processes, bands='10m'):
     "The parts of all patches by `processes` processes without Spark; dict of rows, seconds (without the start of the processes), bytes a patch and seconds by phase."
+    import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
     from bigearthnet_dd import storage
     from bigearthnet_dd.convert import make_plan
@@ -87,7 +88,8 @@ def convert_plain(archive, out, processes, bands='10m'):
     shutil.rmtree(out, ignore_errors=True)
     plan = make_plan(add_paths(read_meta(f'{archive}/metadata.parquet'), archive), bands=bands)
     job = dict(root=out, on_error='fail', env={}, **{k: plan.options[k] for k in ('bands', 'codec', 'level', 'row_group_rows')})
-    with ProcessPoolExecutor(processes) as pool:
+    os.environ.setdefault('ARROW_DEFAULT_MEMORY_POOL', 'mimalloc')     # as Spark's workers have it
+    with ProcessPoolExecutor(processes, multiprocessing.get_context('spawn')) as pool:
         list(pool.map(_plain_part, [None]*processes, [None]*processes))     # all processes started, everything imported
         t = time.perf_counter()
         recs = list(pool.map(_plain_part, *zip(*((p, job) for split in plan.splits.values() for p in split.parts))))
@@ -185,7 +187,7 @@ def load_generator(reference_store, batch, passes=1):
     import tensorflow as tf
     from petastorm import make_reader
     def rows():
-        with make_reader(f'file://{os.path.abspath(reference_store)}', num_epochs=passes, reader_pool_type='thread', workers_count=2) as reader:
+        with make_reader(f'file://{os.path.abspath(reference_store)}', num_epochs=passes, reader_pool_type='thread', workers_count=cpu_count()) as reader:
             for r in reader: yield (r.image - _MEAN)/_STD, r.label
     spec = tf.TensorSpec((120, 120, 6), tf.float32), tf.TensorSpec((120, 120), tf.uint8)
     return tf.data.Dataset.from_generator(rows, output_signature=spec).shuffle(2000).batch(batch).prefetch(2).with_options(_no_autotune())
@@ -208,7 +210,7 @@ def load_tfrecord(path, batch, passes=1):
         s1 = tf.reshape(tf.io.decode_raw(e['s1'], tf.float32), (-1, 120, 120, 2))
         s2 = tf.cast(tf.reshape(tf.io.decode_raw(e['s2'], tf.uint16), (-1, 120, 120, 4)), tf.float32)
         return (tf.concat([s1, s2], -1) - _MEAN)/_STD, tf.reshape(tf.io.decode_raw(e['label'], tf.uint8), (-1, 120, 120))
-    return tf.data.TFRecordDataset([str(path)]*passes).shuffle(2000).batch(batch).map(parse, num_parallel_calls=2).prefetch(2).with_options(_no_autotune())
+    return tf.data.TFRecordDataset([str(path)]*passes).shuffle(2000).batch(batch).map(parse, num_parallel_calls=cpu_count()).prefetch(2).with_options(_no_autotune())
 
 # %% ../nbs/14_benchmark.ipynb #00d4a23f
 def _drain(batches):

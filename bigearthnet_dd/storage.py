@@ -10,7 +10,7 @@ __all__ = ['PATIENCE', 'PAGE', 'DIRECT_BYTES', 'DIRECT_RATE', 'CACHED_TURNS', 'i
            'arrow_fs', 'read_table', 'write_table']
 
 # %% ../nbs/01_storage.ipynb #de93ff9b
-import errno, io, json, os, shutil, socket, threading, time, uuid
+import errno, io, json, os, shutil, socket, stat, threading, time, uuid
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -275,7 +275,6 @@ def size(url) -> int:
 
 def exists(url) -> bool:
     "Whether a file or object exists; a refused permission raises, it is not 'missing'."
-    if not is_s3(url): return os.path.exists(local_path(url))
     try: return size(url) >= 0
     except StorageError as e:
         if e.reason == 'missing': return False
@@ -300,6 +299,12 @@ def _walk(path, rel=''):
         if e.is_dir(): yield from _walk(e.path, f'{rel}{e.name}/')
         elif not (e.name.startswith('.') and e.name.endswith('.part')): yield rel + e.name, e.stat().st_size
 
+def _is_folder(url):
+    "Whether a local folder exists; raises StorageError where this user may not know."
+    try: return stat.S_ISDIR(os.stat(local_path(url)).st_mode)
+    except (FileNotFoundError, NotADirectoryError): return False
+    except OSError as e: raise _os_error(e, url, 'list') from None
+
 def list_files(
     url: str,           # folder or prefix
     suffix: str = '',   # only keys that end so
@@ -311,19 +316,17 @@ def list_files(
             files, _, token = list_page(url, token)
             yield from (f for f in files if f[0].endswith(suffix) and not f[0].endswith('/'))
         return
-    path = local_path(url)
-    if not os.path.isdir(path): return
-    try: yield from (f for f in _walk(path) if f[0].endswith(suffix))
+    if not _is_folder(url): return
+    try: yield from (f for f in _walk(local_path(url)) if f[0].endswith(suffix))
     except OSError as e: raise _os_error(e, url, 'list') from None
 
 # %% ../nbs/01_storage.ipynb #732c44c0
 def list_dirs(url) -> list:
     "Names of the folders directly below a URL, sorted; empty for a missing folder."
     if not is_s3(url):
-        path = local_path(url)
-        if not os.path.isdir(path): return []
+        if not _is_folder(url): return []
         try:
-            with os.scandir(path) as it: return sorted(e.name for e in it if e.is_dir())
+            with os.scandir(local_path(url)) as it: return sorted(e.name for e in it if e.is_dir())
         except OSError as e: raise _os_error(e, url, 'list') from None
     dirs, token = [], ''
     while token is not None:
@@ -333,7 +336,7 @@ def list_dirs(url) -> list:
 
 def isdir(url) -> bool:
     "Whether a folder exists, or anything lies below an S3 prefix."
-    return any(True for _ in list_page(url, max_keys=1)[0]) if is_s3(url) else os.path.isdir(local_path(url))
+    return any(True for _ in list_page(url, max_keys=1)[0]) if is_s3(url) else _is_folder(url)
 
 # %% ../nbs/01_storage.ipynb #91e8287b
 def _delete_s3(url):
