@@ -235,8 +235,11 @@ def load_rounds(store, reference_store, batch=64, rounds=5, split='train', varia
     with progress(total=(rounds + 1)*len(ways), desc='loading', unit='runs') as bar:
         for i in range(-1, rounds):
             for label, make in ways.items():
-                c = time.process_time()
-                n, seconds = _drain(make())
+                for _ in range(10):                # petastorm's threaded reader can end before its first row (10_loading shows why): then once more
+                    c = time.process_time()
+                    n, seconds = _drain(make())
+                    if n: break
+                else: raise BenError(f'{label}: no rows in ten attempts.')
                 if i >= 0: out.append(dict(label=label, round=i, rows=n, seconds=seconds, cpu_us=1e6*(time.process_time() - c)/n))
                 bar.update()
     return out
