@@ -304,11 +304,12 @@ def _settle():
     gc.freeze()
 
 def spark_task(parts, job, seen):
-    "The partition of one part: convert it, report it."
+    "Convert the parts of one task and report each; none after one that was given up."
     for part in parts:
         rec = convert_part(part, job)
         seen.add([rec])
         yield rec['name']
+        if 'sha256' not in rec: break
     _settle()
 
 # %% ../nbs/08_task.ipynb #b554c464
@@ -318,6 +319,7 @@ def daemon():
     installed = [p for p in sys.path if not (p.endswith('.zip') and f'{os.sep}pyspark{os.sep}' in p)]
     if all(PathFinder.find_spec(name, installed) for name in ('pyspark', 'py4j')): sys.path[:] = installed
     import imagecodecs, pyarrow.parquet, pyspark.daemon, bigearthnet_dd.task     # this module a second time: under the name that pickled functions ask for
+    imagecodecs.tiff_decode                                                      # imagecodecs loads a codec when it is first named
     bigearthnet_dd.task._settle()
     pyspark.daemon.manager()
 
