@@ -107,10 +107,11 @@ def memory_archive(
     folder,         # folder to make, in memory
     times: int = 1, # names of each patch
 ) -> str:           # the folder; it has `times` as many patches, with metadata.parquet
-    "The files of the 10 m bands, both polarisations and the map in a folder of their own; replaces what is there."
+    "The files of the 10 m bands, both polarisations and the map in a folder of their own, further names as hard links; replaces what is there. Raises BenError for patch ids without _N9999_."
     import pandas as pd
     archive, folder = Path(archive), Path(folder)
     meta, named = read_meta(f'{archive}/metadata.parquet'), []
+    if not meta.patch_id.str.contains('_N9999_').all(): raise BenError(f"'{archive}' has patch ids without _N9999_, the part of which further names are made.")
     shutil.rmtree(folder, ignore_errors=True)
     for k in range(times):
         named.append(meta.assign(patch_id=meta.patch_id.str.replace('_N9999_', f'_N{9999 - k}_')))

@@ -256,25 +256,26 @@ def _spark_reason(e):
 # %% ../nbs/09_convert.ipynb #1105d31d
 TASK_PARTS = 4
 
-def _slots(spark):
-    "How many tasks run at once: those of now, or as many as were asked for when executors are yet to come."
-    conf = spark.sparkContext.getConf()
-    return max(spark.sparkContext.defaultParallelism, int(conf.get('spark.executor.instances', '0'))*int(conf.get('spark.executor.cores', '1')))
-
 def task_parts(
     parts: list,  # of a split
-    slots: int,   # tasks that run at once
+    slots: int,   # tasks that run at once; 0: not known
 ) -> list:        # lists of parts, in order
     "Which parts go together into one Spark task."
-    n = max(1, min(TASK_PARTS, len(parts)//(4*slots)))
+    n = max(1, min(TASK_PARTS, len(parts)//(4*slots))) if slots else 1
     single = len(parts)*3//4//n*n
     return [parts[i:i + n] for i in range(0, single, n)] + [[p] for p in parts[single:]]
+
+def _slots(spark, parts, job):
+    "How many tasks run at once in a local session with local files, else 0."
+    first = task.unpack_rows(parts[0]['rows'])[0]
+    near = spark.sparkContext.master.startswith('local[') and not any(map(storage.is_s3, (job['root'], *first[3:])))
+    return spark.sparkContext.defaultParallelism if near else 0
 
 # %% ../nbs/09_convert.ipynb #ceba954a
 def _start_job(spark, parts, job):
     "Start a Spark job in a thread; returns (thread, accumulator, group, outcome)."
     from pyspark import inheritable_thread_target
-    sc, group, outcome, groups = spark.sparkContext, uuid.uuid4().hex, {}, task_parts(parts, _slots(spark))
+    sc, group, outcome, groups = spark.sparkContext, uuid.uuid4().hex, {}, task_parts(parts, _slots(spark, parts, job))
     seen = sc.accumulator([], task.Records())
     def run():
         try:
@@ -313,7 +314,7 @@ def run_parts(
     except BaseException:
         cancel_jobs(spark, [(thread, seen, group, outcome)])
         raise
-    if 'error' in outcome: raise BenError(f"Spark gave up on {parts[0]['split']} after {n} of {len(parts)} parts: {_spark_reason(outcome['error'])}. Finished parts are kept; run the same command again to continue.") from outcome['error']
+    if 'error' in outcome: raise BenError(f"Spark gave up on {parts[0]['split']} after at least {n} of {len(parts)} parts: {_spark_reason(outcome['error'])}. Finished parts are kept; run the same command again to continue.") from outcome['error']
     return outcome['stages']
 
 # %% ../nbs/09_convert.ipynb #294df136
@@ -473,11 +474,11 @@ def _session(run, spark, kw):
     return bool(own)
 
 # %% ../nbs/09_convert.ipynb #2159d766
-def _convert(run, spark, kw):
+def _convert(run, token, spark, kw):
     "Session, three splits, publication."
     own = _session(run, spark, kw)
     try:
-        job = _job(run.out, run.plan, run.on_error)
+        job = dict(_job(run.out, run.plan, run.on_error), token=token)
         with spark_measure(run.spark) if run.spark else threading.Lock() as measured:
             for split in SPLITS: run.write_split(split, job)
         if isinstance(measured, dict) and measured: run.prof.record('sparkmeasure', measured)
@@ -514,7 +515,7 @@ def convert(
     "Convert patches into a Petastorm store per split."
     out, params = str(out), {k: v for k, v in locals().items() if k not in ('meta', 'spark')}
     if on_error not in ('fail', 'skip'): raise BenError(f"--on-error: expected fail or skip, got '{on_error}'.")
-    with Lock(out):
+    with Lock(out) as lock:
         plan, seconds, start = _read_and_plan(meta, out, overwrite, resume, frac=frac, seed=seed, bands=bands, target_file_mb=target_file_mb, codec=codec)
         done = _complete(out, plan, on_error, p_name)
         if done:
@@ -523,7 +524,7 @@ def convert(
         with _profiler(out, p_name, plan, seconds, start, dict(params, meta=meta if isinstance(meta, str) else 'a table')) as prof:
             run = _Run(plan, out, on_error, max_skipped, prof)
             run.resume()
-            _convert(run, spark, dict(master=master, n_executor=n_executor, core=core, executor_mem=executor_mem, driver_mem=driver_mem))
+            _convert(run, lock.owner['token'], spark, dict(master=master, n_executor=n_executor, core=core, executor_mem=executor_mem, driver_mem=driver_mem))
     return _closing_line(prof.data, out)
 
 # %% ../nbs/09_convert.ipynb #4d15a62d

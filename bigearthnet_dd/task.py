@@ -303,13 +303,22 @@ def _settle():
     zipimport.zipimporter.invalidate_caches = lambda self: None
     gc.freeze()
 
+def _held(job):
+    "Whether the conversion that sent this job still holds the lock of its place."
+    if 'token' not in job: return True
+    try: return job['token'].encode() in storage.read_bytes(storage.join(job['root'], '_LOCK'))
+    except storage.StorageError: return False
+
 def spark_task(parts, job, seen):
-    "Convert the parts of one task and report each; none after one that was given up."
-    for part in parts:
+    "Convert the parts of one task and report each; none after one that was given up, or when the conversion has ended."
+    go_on = True
+    for i, part in enumerate(parts):
+        go_on = go_on and (i == 0 or _held(job))
+        if not go_on: continue                    # to the end, or PySpark does not use this worker again
         rec = convert_part(part, job)
         seen.add([rec])
         yield rec['name']
-        if 'sha256' not in rec: break
+        go_on = 'sha256' in rec
     _settle()
 
 # %% ../nbs/08_task.ipynb #b554c464
