@@ -1010,10 +1010,10 @@ def show_speedup(runs, kind='conversion', by='executors', unit='executors'):
     for f, t in table.groupby('fraction (%)'):
         axes[0].errorbar(t[by], t.speedup, yerr=t.sd.fillna(0.).astype(float), marker='o', ms=5, capsize=3, lw=1.2, label=f'{f:g} %'); axes[1].plot(t[by], t['efficiency (%)'], 'o-', ms=5, lw=1.2, label=f'{f:g} %')
     counts = sorted(table[by].unique())
-    axes[0].plot(counts, np.array(counts)/counts[0], 'k--', lw=1, label='ideal'); axes[1].axhline(100, color='k', ls='--', lw=1)
+    axes[0].plot(counts, np.array(counts)/counts[0], 'k--', lw=1); axes[1].axhline(100, color='k', ls='--', lw=1, label='ideal')
     axes[0].set(title=f'Speed-up against {counts[0]} {unit.rstrip("s") if counts[0] == 1 else unit}', xlabel=unit, ylabel='times as fast', xticks=counts); axes[1].set(title='Efficiency', xlabel=unit, ylabel='% of ideal', xticks=counts, ylim=(0, 115))
     for ax in axes: ax.grid(alpha=.3)
-    axes[0].set_ylim(0, 1.1*max(counts[-1]/counts[0], table.speedup.max())); axes[0].legend(fontsize=7, title='of the data', title_fontsize=7)
+    axes[0].set_ylim(0, 1.1*max(counts[-1]/counts[0], table.speedup.max())); axes[1].legend(fontsize=7, title='of the data', title_fontsize=7, loc='lower left')      # where no line is
     plt.close(fig)
     return picture(fig)
 

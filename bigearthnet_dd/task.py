@@ -303,22 +303,20 @@ def _settle():
     zipimport.zipimporter.invalidate_caches = lambda self: None
     gc.freeze()
 
-def _held(job):
-    "Whether the conversion that sent this job still holds the lock of its place."
-    if 'token' not in job: return True
-    try: return job['token'].encode() in storage.read_bytes(storage.join(job['root'], '_LOCK'))
-    except storage.StorageError: return False
+def _check_lock(job):
+    "Raise BenError when the conversion that sent this job no longer holds the lock of its place."
+    if 'token' in job and job['token'].encode() not in storage.read_bytes(storage.join(job['root'], '_LOCK')): raise BenError(f"The conversion into '{job['root']}' has lost its lock.")
 
 def spark_task(parts, job, seen):
-    "Convert the parts of one task and report each; none after one that was given up, or when the conversion has ended."
-    go_on = True
+    "Convert the parts of one task and report each, none after one that was given up; raises BenError when the conversion has ended."
+    given_up = False
     for i, part in enumerate(parts):
-        go_on = go_on and (i == 0 or _held(job))
-        if not go_on: continue                    # to the end, or PySpark does not use this worker again
+        if given_up: continue                     # to the end, or PySpark does not use this worker again
+        if i: _check_lock(job)
         rec = convert_part(part, job)
         seen.add([rec])
         yield rec['name']
-        go_on = 'sha256' in rec
+        given_up = 'sha256' not in rec            # the driver stops at such a record
     _settle()
 
 # %% ../nbs/08_task.ipynb #b554c464
