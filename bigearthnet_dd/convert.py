@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from . import storage, store, task
 from .core import BenError, command, human, progress, say
-from .metadata import SPLITS, read_meta, sample_fraction
+from .patches import SPLITS
+from .metadata import read_meta, sample_fraction
 from .patches import BAND, parse_bands
 from .profiling import Profiler, versions
 from .profiles import read_profile

@@ -20,6 +20,7 @@ from .nomenclature import CODES, labels_of, nomenclature
 from .patches import BAND, S2_BANDS, patch_files
 from .geotiff import tiff_bytes
 from .patches import tile_origin
+from .patches import SPLITS
 
 # %% ../nbs/10_simulate.ipynb #8f7e0e69
 # country | train, validation, test rows of the published metadata.parquet (480,038 in all) | products "S2 date orbit tile S1 date"
@@ -42,7 +43,6 @@ Switzerland  1692  1143  2039 | A 20170818T103021 108 32TMT B 20170818T054218
 Luxembourg   1888  1131   441 | A 20180508T104031 008 31UGR A 20180508T055029
 Kosovo        849   487   280 | A 20171208T093351 136 34TEN A 20171207T162450
 '''
-_SPLITS = ('train', 'validation', 'test')
 
 # %% ../nbs/10_simulate.ipynb #95a7c85d
 def _parse_table():
@@ -102,7 +102,7 @@ def plan_archive(
         k = used[product] = used.get(product, -1) + 1
         patch_id, s1, s2v1, tile, col, row, month = _names(product, k)
         cold = COUNTRIES[country[i]] in ('Finland', 'Lithuania', 'Austria', 'Kosovo') and month in (11, 12, 1, 2, 3)
-        rows.append((patch_id, _SPLITS[split[i]], COUNTRIES[country[i]], s1, s2v1, bool(cold and u[i, 2] < .12), bool(u[i, 2] > .984),
+        rows.append((patch_id, SPLITS[split[i]], COUNTRIES[country[i]], s1, s2v1, bool(cold and u[i, 2] < .12), bool(u[i, 2] > .984),
                      tile, col, row, month, i))
     return pd.DataFrame(rows, columns=['patch_id', 'split', 'country', 's1_name', 's2v1_name', 'contains_seasonal_snow',
                                        'contains_cloud_or_shadow', 'tile', 'column', 'row', 'month', 'index'])

@@ -90,6 +90,8 @@ if __name__ == '__main__':
     os.chdir(root)
     os.environ['PATH'] = f'{bin_dir}{os.pathsep}{os.environ["PATH"]}'    # so that notebooks find the console scripts
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    real = root.parent/'shared'/'data'
+    if real.is_dir(): os.environ.setdefault('BEN_REAL_DATA', str(real))    # real patches for the tests, where they are at hand
     passed = failed = 0
     for name, problems, t in run_checks():
         passed, failed = passed + (not problems), failed + bool(problems)
