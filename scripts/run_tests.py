@@ -3,7 +3,11 @@
 usage: run_tests.py [FLAG ...]     runs the notebooks' cells under these flags too (for example: slow)
 """
 import ast
+import atexit
+import contextlib
 import filecmp
+import itertools
+import multiprocessing
 import os
 import re
 import shutil
@@ -11,9 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from importlib.metadata import packages_distributions
 from pathlib import Path
+import psutil
 
 root = Path(__file__).resolve().parent.parent
 bin_dir = Path(sys.executable).parent
@@ -179,19 +183,79 @@ def chosen_notebooks(config):
     return sorted(found, key=lambda f: (f.parent.name != 'drills', f))
 
 
-def run_notebooks(flags):
-    "nbdev's own test of every notebook, two at a time; yields (name, ok, seconds) as they end."
+def notebook_body(notebook, log, flags):
+    "Body of a notebook's own process: nbdev's test, with everything it prints in a file."
     from nbdev.config import get_config
     from nbdev.test import test_nb
     config = get_config()
-    notebooks = chosen_notebooks(config)
+    with open(log, 'wb') as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.environ['BEN_TEST_OF'] = str(notebook)        # inherited by every process that the notebook starts
     os.chdir(config.nbs_path)
-    options = dict(skip_flags=config.tst_flags.split(), force_flags=flags, basepath=config.config_path)
-    with ProcessPoolExecutor(int(os.environ.get('NB_WORKERS', 2))) as pool:
-        jobs = {pool.submit(test_nb, f, **options): f for f in notebooks}
-        for job in as_completed(jobs):
-            ok, seconds = job.result()
-            yield str(jobs[job].relative_to(config.nbs_path.absolute())), ok, seconds
+    skipped = config.tst_flags.split()
+    ok, _ = test_nb(notebook, skip_flags=skipped, force_flags=flags, basepath=config.config_path)
+    atexit._run_exitfuncs()                          # a forked process does not do this by itself
+    sys.stdout.flush()
+    os._exit(not ok)
+
+
+class NotebookTest:
+    "A notebook that is being tested in a process of its own."
+    def __init__(self, notebook, flags, folder):
+        self.notebook, self.name = notebook, str(notebook.relative_to(root/'nbs'))
+        self.log = folder/f'{self.name.replace("/", "-")}.log'
+        self.start = time.time()
+        arguments = (notebook, self.log, flags)
+        self.process = multiprocessing.get_context('fork').Process(target=notebook_body, args=arguments)
+        self.process.start()
+
+    def left_running(self):
+        "Processes that the notebook started and did not end."
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get('BEN_TEST_OF') == str(self.notebook):
+                    found.append(process)
+        return [p for p in found if p.pid != self.process.pid]
+
+    def problems(self):
+        "What went wrong, as lines: the end of its output when a cell failed, and processes left behind."
+        lines = []
+        if self.process.exitcode:
+            said = self.log.read_text(errors='replace').strip().splitlines()
+            lines += said[-40:] or [f'the process ended with exit code {self.process.exitcode}']
+        _, alive = psutil.wait_procs(self.left_running(), timeout=10)
+        for process in alive:
+            with contextlib.suppress(psutil.Error):
+                lines.append(f'left running: {" ".join(process.cmdline())[:100]}')
+                process.kill()
+        return lines
+
+
+def show_running(running):
+    "On a terminal: what is being tested right now."
+    if sys.stdout.isatty():
+        names = ', '.join(f'{test.name} {time.time() - test.start:.0f} s' for test in running)
+        sys.stdout.write(f'\r\x1b[K{names[:shutil.get_terminal_size().columns - 1]}')
+        sys.stdout.flush()
+
+
+def run_notebooks(flags):
+    "Test the notebooks, two at a time; yields (name, problems, seconds) as they end."
+    import nbdev.test  # noqa: F401  here, so that the forked processes need not import it again
+    from nbdev.config import get_config
+    waiting, running = chosen_notebooks(get_config()), []
+    logs = root/'build'/'tests'
+    logs.mkdir(parents=True, exist_ok=True)
+    while waiting or running:
+        while waiting and len(running) < int(os.environ.get('NB_WORKERS', 2)):
+            running.append(NotebookTest(waiting.pop(0), flags, logs))
+        for test in [t for t in running if not t.process.is_alive()]:
+            running.remove(test)
+            yield test.name, test.problems(), time.time() - test.start
+        show_running(running)
+        time.sleep(.2)
 
 
 def set_environment():
@@ -206,16 +270,15 @@ def set_environment():
 def main(flags):
     os.chdir(root)
     set_environment()
+    begun = time.time()
     passed = failed = 0
-    for name, problems, seconds in run_checks():
+    for name, problems, seconds in itertools.chain(run_checks(), run_notebooks(flags)):
         passed += not problems
         failed += bool(problems)
         verdict = 'FAIL' if problems else 'ok  '
-        print(f'{verdict} {seconds:6.1f} s  {name}', *problems[:20], sep='\n       ', flush=True)
-    for name, ok, seconds in run_notebooks(flags):
-        passed += ok
-        failed += not ok
-        print(f'{"ok  " if ok else "FAIL"} {seconds:6.1f} s  {name}', flush=True)
+        clock = time.strftime('%M:%S', time.gmtime(time.time() - begun))
+        line = f'{verdict} {clock} {seconds:6.1f} s  {name}'
+        print('\r\x1b[K' * sys.stdout.isatty() + line, *problems[:60], sep='\n       ', flush=True)
     print(f'{passed} passed, {failed} failed')
     return failed > 0
 
