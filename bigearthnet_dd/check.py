@@ -122,6 +122,7 @@ def _keys(url, counts):
         counts['list_calls'] += 1
         yield from files
 
+# %% ../nbs/12_check.ipynb #3c17f094
 def _folders(listing, counts):
     "(name of a patch folder, {file name: bytes}) of what is there."
     keys = _keys(listing.url, counts)
@@ -207,7 +208,7 @@ def check(
     times = _times(start)
     return _report(df, chosen, tally, counts, dict(frac=frac, deep=deep), times)
 
-# %% ../nbs/12_check.ipynb #82029041
+# %% ../nbs/12_check.ipynb #0b9cca89
 def _times(start):
     "Start, end and seconds between, for a report."
     end = datetime.now(UTC)
@@ -258,6 +259,7 @@ def check_s3(
     _say_report(report, out)
     return report
 
+# %% ../nbs/12_check.ipynb #6c9704d5
 def _say_report(report, out):
     "The report in a few lines."
     reasons = ', '.join(f'{n:,} {r}' for r, n in report['reasons'].items()) or 'nothing wrong'
@@ -275,6 +277,7 @@ def _georeference(data):
     with MemoryFile(data) as mem, mem.open() as d:
         return d.crs.to_epsg() if d.crs else None, d.transform
 
+# %% ../nbs/12_check.ipynb #c8daadf9
 def _misplaced(data, kind, place):
     "What is wrong with the georeferencing, or ''; `place` is (EPSG code, easting, northing)."
     epsg, *corner = place
@@ -298,6 +301,7 @@ def _pixel_findings(arr, kind):
     elif kind not in S1_BANDS and (arr == 0).mean() > .25:
         yield 'nodata', f'{(arr == 0).mean():.0%} of the pixels'
 
+# %% ../nbs/12_check.ipynb #4fdffef0
 def _map_findings(codes, labels, url):
     "(reason, detail) of what is wrong with the classes of a map; `labels` may be None."
     try:
@@ -309,7 +313,7 @@ def _map_findings(codes, labels, url):
     if labels is not None and names != sorted(labels):
         yield 'labels_disagree', f'map: {names}; metadata: {sorted(labels)}'
 
-# %% ../nbs/12_check.ipynb #e53c06c3
+# %% ../nbs/12_check.ipynb #5fd340f6
 class PatchFile(NamedTuple):
     "One file to open."
     row: int        # of the patch in the table
@@ -325,7 +329,7 @@ def _patch_files(rows):
         for kind, url in file_urls(patch).items():
             yield PatchFile(i, patch, kind, url, place)
 
-# %% ../nbs/12_check.ipynb #96f11ea5
+# %% ../nbs/12_check.ipynb #1bf843d2
 def _content_findings(file, data):
     "(reason, detail) of what is wrong with the bytes of one file."
     try:
@@ -352,6 +356,13 @@ def deep_findings(
         found = [(data.reason if data.reason in REASONS else 'other', str(data))]
     return [Finding(file.row, file.kind, file.url, *each) for each in found]
 
+# %% ../nbs/12_check.ipynb #bba8af13
+def _no_aws_session():
+    "An environment in which rasterio reads memory and nothing else."
+    from rasterio import Env
+    from rasterio.session import DummySession
+    return Env(DummySession())
+
 # %% ../nbs/12_check.ipynb #ba39a9e6
 REFUSED = 30   # so many refusals and nothing else: it is a policy, not a file
 
@@ -371,12 +382,6 @@ def deep_rows(
             findings += deep_findings(file, data)
     return findings
 
-def _no_aws_session():
-    "The bytes are here already; without this, rasterio makes an AWS session for every file (30 ms)."
-    from rasterio import Env
-    from rasterio.session import DummySession
-    return Env(DummySession())
-
 # %% ../nbs/12_check.ipynb #352214c0
 _DEEP_COLUMNS = ('patch_id', 's1_name', 'labels', 's1_path', 's2_path', 'reference_path')
 
@@ -390,6 +395,7 @@ def _open_files(meta, chosen, tally, workers, chunk=32):
             tally.add(findings)
             bar.update(len(share))
 
+# %% ../nbs/12_check.ipynb #99386b5f
 def _deep_results(shares, workers):
     "`deep_rows` of each share, in order: here when there is one core or one share, else in processes."
     processes = min(cpu_count(), len(shares))

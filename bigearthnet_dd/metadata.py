@@ -18,14 +18,18 @@ COLUMNS = ('patch_id', 'labels', 'split', 'country', 's1_name', 's2v1_name',
            'contains_seasonal_snow', 'contains_cloud_or_shadow')
 PATHS = ('s1_path', 's2_path', 'reference_path')
 
+# %% ../nbs/11_metadata.ipynb #9c4170a5
 def _check_columns(df, name, expected):
+    "Raise BenError when `df`, called `name`, lacks an expected column."
     gone = [c for c in expected if c not in df]
     if not gone: return
     only_paths = set(gone) <= set(PATHS)
     advice = 'run gen-metadata first' if only_paths else 'expected BigEarthNet v2.0 metadata'
     raise BenError(f"{name} lacks the columns {', '.join(gone)}: {advice}.")
 
+# %% ../nbs/11_metadata.ipynb #d9ffd204
 def _check_rows(df, name):
+    "Raise BenError for no rows, a patch that is there twice, an unknown split."
     if len(df) == 0: raise BenError(f'{name} has no rows.')
     twice = df.patch_id[df.patch_id.duplicated()]
     if len(twice): raise BenError(f'{name} lists {len(twice)} patches twice, for example {twice.iloc[0]}.')
@@ -34,7 +38,7 @@ def _check_rows(df, name):
         odd = sorted(map(str, odd))
         raise BenError(f"{name} has unknown splits {odd}: expected {', '.join(SPLITS)}.")
 
-# %% ../nbs/11_metadata.ipynb #ab0732c9
+# %% ../nbs/11_metadata.ipynb #052f9b7b
 def read_meta(
     url,                # Parquet table: local path or S3 URL (a DataFrame passes through)
     paths=False,        # also expect the three path columns

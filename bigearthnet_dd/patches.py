@@ -71,7 +71,15 @@ BAND_SETS = {
     '60m': _of_size(20),
 }
 
-# %% ../nbs/06_patches.ipynb #a19c6926
+# %% ../nbs/06_patches.ipynb #ec8433ac
+def _named_bands(name):
+    "The bands that one word of `--bands` means."
+    if name.lower() in BAND_SETS: return BAND_SETS[name.lower()]
+    if name.upper() in BAND: return (name.upper(),)
+    raise BenError(f"--bands: '{name}' is no band: expected {', '.join(BAND_SETS)} "
+                   f"or names among {', '.join(BANDS)}.")
+
+# %% ../nbs/06_patches.ipynb #f0b71129
 def parse_bands(
     bands=None,   # 'all', 's1', 's2', '10m', '20m', '60m', 'B02,B03', a list, or None for all
 ) -> tuple:       # band names in the order of BANDS; raises BenError for an unknown name
@@ -82,13 +90,6 @@ def parse_bands(
     if not names: raise BenError('--bands: the list is empty.')
     chosen = {band for name in names for band in _named_bands(name)}
     return tuple(b for b in BANDS if b in chosen)
-
-def _named_bands(name):
-    "The bands that one word of `--bands` means."
-    if name.lower() in BAND_SETS: return BAND_SETS[name.lower()]
-    if name.upper() in BAND: return (name.upper(),)
-    raise BenError(f"--bands: '{name}' is no band: expected {', '.join(BAND_SETS)} "
-                   f"or names among {', '.join(BANDS)}.")
 
 # %% ../nbs/06_patches.ipynb #ba1a4f03
 SPLITS = ('train', 'validation', 'test')   # as the column `split` names them, in this order everywhere
@@ -139,7 +140,7 @@ def patch_files(
         reference_path=reference_file(patch_id),
     ))
 
-# %% ../nbs/06_patches.ipynb #0f1cfa74
+# %% ../nbs/06_patches.ipynb #c56e033f
 _LETTERS = 'ABCDEFGHJKLMNPQRSTUVWXYZ'                           # without I and O
 _LOWEST = dict(S=3.5e6, T=4.4e6, U=5.3e6, V=6.2e6, W=7.0e6)     # northing (m) where a latitude band begins
 
@@ -186,11 +187,12 @@ class PatchError(BenError):
         self.reason, self.file = reason, str(file)
     def __reduce__(self): return PatchError, (self.reason, self.file, self.args[0])
 
-# %% ../nbs/06_patches.ipynb #33fa7c09
+# %% ../nbs/06_patches.ipynb #67b3a508
 _EXPECTED = {b.name: (np.dtype(b.dtype), b.shape) for b in BAND.values()}
 _EXPECTED[REFERENCE] = (np.dtype('uint16'), (120, 120))
 _TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')     # both byte orders, classic and BigTIFF
 
+# %% ../nbs/06_patches.ipynb #ed767253
 def _decode(data, name):
     "The pixels of a TIFF, whatever they are."
     import imagecodecs
@@ -226,6 +228,7 @@ def as_patch_error(
     "A storage problem of one file, as the patch's."
     return PatchError(e.reason, e.url, str(e))
 
+# %% ../nbs/06_patches.ipynb #e5f72a58
 def read_patch(
     row,            # metadata row with paths (see `metadata.add_paths`)
     bands='all',    # choice of bands
@@ -249,7 +252,7 @@ def upsample(
     k = size//arr.shape[-1]
     return arr if k == 1 else arr.repeat(k, -1).repeat(k, -2)
 
-# %% ../nbs/06_patches.ipynb #affb2517
+# %% ../nbs/06_patches.ipynb #c11de902
 def _stretch(patch, bands, low=2, high=98):
     "Three bands as float (120, 120, 3) in 0 to 1, stretched together between two percentiles."
     img = np.stack([upsample(np.asarray(patch[b], np.float32)) for b in bands], -1)
@@ -265,6 +268,7 @@ def false_colour(patch) -> np.ndarray:
     "Near infrared, red, green: vegetation is red; float (120, 120, 3) in 0 to 1."
     return _stretch(patch, ('B08', 'B04', 'B03'))
 
+# %% ../nbs/06_patches.ipynb #e25f9f11
 def sar(patch) -> np.ndarray:
     "Radar: VV, VH and VV - VH in dB, scaled by fixed limits; float (120, 120, 3) in 0 to 1."
     vv = np.asarray(patch['VV'], np.float32)
@@ -290,7 +294,7 @@ def map_rgb(
     palette[:nom.n] = nom.colours
     return palette[_classes(codes, kind)]
 
-# %% ../nbs/06_patches.ipynb #9d9053f0
+# %% ../nbs/06_patches.ipynb #429f14e8
 def show_map(
     codes,                    # CLC codes (uint16), or classes of `kind` when uint8
     ax,                       # axis to draw on
@@ -314,6 +318,7 @@ def _legend_items(classes, kind, unlabeled):
     if unlabeled: items.append(Patch(facecolor=np.array(_GREY)/255, label='Unlabeled (ignored)'))
     return items
 
+# %% ../nbs/06_patches.ipynb #32e58a48
 def legend(
     where,              # an empty axis, or a figure with constrained layout: the legend goes below its panels
     classes,            # the classes to name
@@ -344,7 +349,7 @@ def _show_label(patch, ax, legend_ax, kind):
         ax.axis('off')
         legend_ax.axis('off')
 
-# %% ../nbs/06_patches.ipynb #6c044d8a
+# %% ../nbs/06_patches.ipynb #a181e6c9
 def show_patch(
     patch: dict,          # band -> array, as `read_patch` returns
     title: str = '',      # above the row of pictures
