@@ -175,14 +175,14 @@ class _LogBar(tqdm):
         self.fp.flush()
     def clear(self, *a, **kw): pass
 
-# %% ../nbs/00_core.ipynb #3014e0f1
-_NOTEBOOK = dict(
+# %% ../nbs/00_core.ipynb #c6e42a04
+_NOTEBOOK_STYLE = dict(
     ncols=90,
     dynamic_ncols=False,
     mininterval=.5,         # seconds between two updates
     bar_format='{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]',
 )
-_LOG = dict(ncols=100, dynamic_ncols=False, mininterval=10, ascii=True)
+_LOG_STYLE = dict(ncols=100, dynamic_ncols=False, mininterval=10, ascii=True)
 
 # %% ../nbs/00_core.ipynb #ec18d0b0
 def progress(
@@ -194,9 +194,9 @@ def progress(
 ):                     # a tqdm: iterate it, or call `update(n)` and `close()`; also a context manager
     "A progress bar with rate and estimate that suits a terminal, a notebook or a log file."
     base = dict(total=total, desc=desc, unit=f' {unit}', dynamic_ncols=True)
-    if in_notebook(): return _NotebookBar(it, **{**base, **_NOTEBOOK, 'file': io.StringIO(), **kw})
+    if in_notebook(): return _NotebookBar(it, **{**base, **_NOTEBOOK_STYLE, 'file': io.StringIO(), **kw})
     if sys.stderr.isatty(): return tqdm(it, **{**base, **kw})
-    return _LogBar(it, **{**base, **_LOG, **kw})
+    return _LogBar(it, **{**base, **_LOG_STYLE, **kw})
 
 # %% ../nbs/00_core.ipynb #46774f7c
 def human(n):
