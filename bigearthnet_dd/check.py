@@ -122,7 +122,7 @@ def _keys(url, counts):
         counts['list_calls'] += 1
         yield from files
 
-# %% ../nbs/12_check.ipynb #3c17f094
+# %% ../nbs/12_check.ipynb #51b15c50
 def _folders(listing, counts):
     "(name of a patch folder, {file name: bytes}) of what is there."
     keys = _keys(listing.url, counts)
@@ -208,13 +208,14 @@ def check(
     times = _times(start)
     return _report(df, chosen, tally, counts, dict(frac=frac, deep=deep), times)
 
-# %% ../nbs/12_check.ipynb #0b9cca89
+# %% ../nbs/12_check.ipynb #c3e2d1d4
 def _times(start):
     "Start, end and seconds between, for a report."
     end = datetime.now(UTC)
     seconds = round((end - start).total_seconds(), 3)
     return dict(start_time=start.isoformat(), end_time=end.isoformat(), duration=seconds)
 
+# %% ../nbs/12_check.ipynb #add3d3c3
 def _as_dicts(findings, patch_ids):
     "Findings for JSON, in the order of the table."
     ordered = sorted(findings, key=lambda f: (f.row, f.url, f.reason))
@@ -259,7 +260,7 @@ def check_s3(
     _say_report(report, out)
     return report
 
-# %% ../nbs/12_check.ipynb #6c9704d5
+# %% ../nbs/12_check.ipynb #aba852b1
 def _say_report(report, out):
     "The report in a few lines."
     reasons = ', '.join(f'{n:,} {r}' for r, n in report['reasons'].items()) or 'nothing wrong'
@@ -270,6 +271,23 @@ def _say_report(report, out):
     if len(report['findings']) > 5:
         say(f"  ... and {sum(report['reasons'].values()) - 5:,} more in {out}")
 
+# %% ../nbs/12_check.ipynb #8e0fe433
+class PatchFile(NamedTuple):
+    "One file to open."
+    row: int        # of the patch in the table
+    patch: dict     # that row
+    kind: str       # band or 'reference_map'
+    url: str
+    place: tuple    # (EPSG code, easting, northing) where it should lie
+
+# %% ../nbs/12_check.ipynb #06233321
+def _patch_files(rows):
+    "The files of [(number, metadata row as dict)]."
+    for i, patch in rows:
+        place = patch_place(patch['patch_id'])
+        for kind, url in file_urls(patch).items():
+            yield PatchFile(i, patch, kind, url, place)
+
 # %% ../nbs/12_check.ipynb #91463bb7
 def _georeference(data):
     "(EPSG code or None, affine transform) of a GeoTIFF's bytes."
@@ -277,7 +295,7 @@ def _georeference(data):
     with MemoryFile(data) as mem, mem.open() as d:
         return d.crs.to_epsg() if d.crs else None, d.transform
 
-# %% ../nbs/12_check.ipynb #c8daadf9
+# %% ../nbs/12_check.ipynb #fa1ae42a
 def _misplaced(data, kind, place):
     "What is wrong with the georeferencing, or ''; `place` is (EPSG code, easting, northing)."
     epsg, *corner = place
@@ -301,7 +319,7 @@ def _pixel_findings(arr, kind):
     elif kind not in S1_BANDS and (arr == 0).mean() > .25:
         yield 'nodata', f'{(arr == 0).mean():.0%} of the pixels'
 
-# %% ../nbs/12_check.ipynb #4fdffef0
+# %% ../nbs/12_check.ipynb #f5e33df7
 def _map_findings(codes, labels, url):
     "(reason, detail) of what is wrong with the classes of a map; `labels` may be None."
     try:
@@ -313,23 +331,7 @@ def _map_findings(codes, labels, url):
     if labels is not None and names != sorted(labels):
         yield 'labels_disagree', f'map: {names}; metadata: {sorted(labels)}'
 
-# %% ../nbs/12_check.ipynb #5fd340f6
-class PatchFile(NamedTuple):
-    "One file to open."
-    row: int        # of the patch in the table
-    patch: dict     # that row
-    kind: str       # band or 'reference_map'
-    url: str
-    place: tuple    # (EPSG code, easting, northing) where it should lie
-
-def _patch_files(rows):
-    "The files of [(number, metadata row as dict)]."
-    for i, patch in rows:
-        place = patch_place(patch['patch_id'])
-        for kind, url in file_urls(patch).items():
-            yield PatchFile(i, patch, kind, url, place)
-
-# %% ../nbs/12_check.ipynb #1bf843d2
+# %% ../nbs/12_check.ipynb #0238ffe5
 def _content_findings(file, data):
     "(reason, detail) of what is wrong with the bytes of one file."
     try:
@@ -356,7 +358,7 @@ def deep_findings(
         found = [(data.reason if data.reason in REASONS else 'other', str(data))]
     return [Finding(file.row, file.kind, file.url, *each) for each in found]
 
-# %% ../nbs/12_check.ipynb #bba8af13
+# %% ../nbs/12_check.ipynb #09a95607
 def _no_aws_session():
     "An environment in which rasterio reads memory and nothing else."
     from rasterio import Env
@@ -395,7 +397,7 @@ def _open_files(meta, chosen, tally, workers, chunk=32):
             tally.add(findings)
             bar.update(len(share))
 
-# %% ../nbs/12_check.ipynb #99386b5f
+# %% ../nbs/12_check.ipynb #88de1cd6
 def _deep_results(shares, workers):
     "`deep_rows` of each share, in order: here when there is one core or one share, else in processes."
     processes = min(cpu_count(), len(shares))
