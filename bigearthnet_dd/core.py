@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BenError', 'command_parser', 'command', 'with_options_of', 'in_notebook', 'progress', 'human', 'say', 'cpu_count',
-           'repo_root', 'scratch']
+           'repo_root']
 
 # %% ../nbs/00_core.ipynb #553b02ee
 import argparse
@@ -12,7 +12,6 @@ import functools
 import inspect
 import io
 import os
-import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -220,11 +219,3 @@ def cpu_count():
 def repo_root():
     "The checkout's root (the folder with settings.ini) seen from here, or the current folder."
     return next((p for p in (Path.cwd(), *Path.cwd().parents) if (p/'settings.ini').exists()), Path.cwd())
-
-# %% ../nbs/00_core.ipynb #387ecda5
-def scratch(name):
-    "A fresh empty folder `build/scratch/NAME-PID` of the checkout, as a relative path, for tests."
-    path = Path(os.path.relpath(repo_root()))/'build'/'scratch'/f'{name}-{os.getpid()}'
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    return path
