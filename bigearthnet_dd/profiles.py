@@ -234,7 +234,7 @@ def find_stages(
         found += value if stages else find_stages(value)
     return found
 
-# %% ../nbs/15_profiles.ipynb #694a7dc1
+# %% ../nbs/15_profiles.ipynb #e78e37f5
 _STAGE_COLUMNS = {      # key of Spark -> title, factor
     'stage': ('stage', 1), 'tasks': ('tasks', 1), 'failed_tasks': ('failed tasks', 1),
     'duration_ms': ('duration (s)', 1e-3), 'executorRunTime': ('task time (s)', 1e-3),
@@ -250,7 +250,7 @@ def _stage_row(step, stage):
 def stage_table(
     profile,     # dict as of read_profile
 ):               # styled DataFrame, or a sentence where there are none
-    "Spark's stages: tasks, failures, time over all executors, the JVM's processor time and garbage collection."
+    "Spark's stages: tasks, failures, time over all executors, processor time and garbage collection."
     import pandas as pd
     rows = [_stage_row(step, stage) for step in profile['steps'] for stage in find_stages(step)]
     if not rows: return sentence('This run has no Spark stage records.')
