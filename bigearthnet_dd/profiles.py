@@ -88,6 +88,7 @@ def _usual(p):
         end_time=None, error=None, params={}, host_info={}, versions={},
         summary={}, logs=[], samples={}, attempts=[], foreign='schema_version' not in p)
 
+# %% ../nbs/15_profiles.ipynb #b17a9f38
 def read_profile(
     url,   # a *_profile.json, local or s3://
 ):         # dict with all keys of SCHEMA; foreign=True for the reference project's; raises BenError
@@ -107,6 +108,7 @@ def _flat(steps, depth=0):
         yield depth, step
         yield from _flat(step.get('steps', []), depth + 1)
 
+# %% ../nbs/15_profiles.ipynb #b98eafa0
 def _step_row(depth, step, total):
     seconds, used, rows = step.get('duration') or 0, step.get('resources', {}), step.get('rows')
     return {
@@ -116,9 +118,10 @@ def _step_row(depth, step, total):
         'read (MB)': used.get('read_mb'), 'written (MB)': used.get('write_mb'),
         'rows': sum(rows.values()) if isinstance(rows, dict) else rows}
 
-# %% ../nbs/15_profiles.ipynb #67c222d0
+# %% ../nbs/15_profiles.ipynb #75a4398c
 def _count(n): return '' if n is None or n != n else f'{int(n):,}'       # NaN is not equal to itself
 
+# %% ../nbs/15_profiles.ipynb #eac903ed
 def steps_table(
     profile,   # dict as of read_profile
 ):             # DataFrame, a row for each step
@@ -144,6 +147,7 @@ def _opened(fig, width):
     if image.width <= width: return image
     return image.resize((width, round(image.height*width/image.width)), Image.LANCZOS)
 
+# %% ../nbs/15_profiles.ipynb #1db4ea42
 def picture(
     fig,            # matplotlib Figure, or the bytes of a PNG
     photo=False,    # True when it shows satellite images
@@ -167,6 +171,7 @@ _PANELS = [('cores in use', ['cpu_cores']), ('RAM (GB)', ['ram_gb']),
            ('disk (MB/s)', ['read_mb_s', 'write_mb_s']), ('network (MB/s)', ['recv_mb_s', 'sent_mb_s'])]
 _BANDS = ['#e8eef7', '#fdf1dd', '#e6f4ea', '#fbe9e7', '#f0e9f7', '#e6f3f5', '#f5f0e6']
 
+# %% ../nbs/15_profiles.ipynb #8b3ccf9c
 def _name_band(ax, step, middle, total):
     "The name of a step above the axis; slanted where there is little room."
     if step['duration'] <= .04*total: return
@@ -174,6 +179,7 @@ def _name_band(ax, step, middle, total):
     ax.text(middle, 1.04, step['name'], transform=ax.get_xaxis_transform(), ha='center', va='bottom',
             fontsize=7, rotation=slant)
 
+# %% ../nbs/15_profiles.ipynb #9389a668
 def _step_bands(ax, profile, named):
     "Coloured bands for the outer steps."
     start = datetime.fromisoformat(profile['start_time']).timestamp()
@@ -183,7 +189,7 @@ def _step_bands(ax, profile, named):
         ax.axvspan(begin, begin + step['duration'], color=_BANDS[i % len(_BANDS)], lw=0)
         if named: _name_band(ax, step, begin + step['duration']/2, total)
 
-# %% ../nbs/15_profiles.ipynb #f821240c
+# %% ../nbs/15_profiles.ipynb #d19e8b77
 def _draw_panel(ax, label, keys, samples):
     "Columns of the samples over time."
     t = samples.get('t', [])
@@ -222,6 +228,7 @@ def sentence(
     from IPython.display import HTML
     return HTML(f'<p><em>{text}</em></p>')
 
+# %% ../nbs/15_profiles.ipynb #3aeed353
 def find_stages(
     profile,     # a record, or any part of one
 ) -> list:       # dicts as Spark's history gives them
@@ -234,19 +241,21 @@ def find_stages(
         found += value if stages else find_stages(value)
     return found
 
-# %% ../nbs/15_profiles.ipynb #e78e37f5
+# %% ../nbs/15_profiles.ipynb #e603891e
 _STAGE_COLUMNS = {      # key of Spark -> title, factor
     'stage': ('stage', 1), 'tasks': ('tasks', 1), 'failed_tasks': ('failed tasks', 1),
     'duration_ms': ('duration (s)', 1e-3), 'executorRunTime': ('task time (s)', 1e-3),
     'executorCpuTime': ('JVM CPU (s)', 1e-9), 'jvmGcTime': ('JVM GC (s)', 1e-3),
     'peak_mb': ('JVM peak (MB)', 1)}
 
+# %% ../nbs/15_profiles.ipynb #15a4059a
 def _stage_row(step, stage):
     row = {'step': step['name']}
     for key, (title, factor) in _STAGE_COLUMNS.items():
         if isinstance(stage.get(key), (int, float)): row[title] = round(stage[key]*factor, 3)
     return row
 
+# %% ../nbs/15_profiles.ipynb #5e298ecf
 def stage_table(
     profile,     # dict as of read_profile
 ):               # styled DataFrame, or a sentence where there are none
@@ -256,7 +265,7 @@ def stage_table(
     if not rows: return sentence('This run has no Spark stage records.')
     return pd.DataFrame(rows).style.format(precision=2).hide(axis='index')
 
-# %% ../nbs/15_profiles.ipynb #cb272f7e
+# %% ../nbs/15_profiles.ipynb #6a3e812f
 def phase_table(
     profile,     # dict as of read_profile
 ):               # styled DataFrame, or a sentence where there are none
@@ -296,6 +305,7 @@ def _shown(value):
     if isinstance(value, int): return f'{value:,}'
     return f'{value:,.4g}' if abs(value) < 1e4 else f'{value:,.0f}'
 
+# %% ../nbs/15_profiles.ipynb #2cc1a1a8
 def show_record(
     profile,     # dict as of read_profile
 ):               # IPython HTML
@@ -309,7 +319,7 @@ def show_record(
     text = escape(json.dumps(clean(dict(profile, samples=samples)), indent=1))
     return HTML(table.data + _FOLDED.format(name=profile['name'], text=text))
 
-# %% ../nbs/15_profiles.ipynb #970d0a28
+# %% ../nbs/15_profiles.ipynb #d0a65d28
 def show_machine():
     "Machine and versions, as a table."
     h = host_info()

@@ -25,6 +25,7 @@ def _timestamp():
     "Now, as ISO 8601 with time zone."
     return datetime.now().astimezone().isoformat(timespec='milliseconds')
 
+# %% ../nbs/14_profiling.ipynb #c0e5ac09
 class Step(dict):
     "One step of a run; a dict that also collects resource samples."
     def __init__(self,
@@ -38,7 +39,7 @@ class Step(dict):
         self.samples, self.peaks = 0, {}
         self.gpu_sum = None              # of the mean load of all GPUs (%), a term for each sample
 
-# %% ../nbs/14_profiling.ipynb #b5f63021
+# %% ../nbs/14_profiling.ipynb #9ef1f1a8
 @patch
 def credit(self: Step,
     sample,      # as of `Sampler.take`
@@ -52,7 +53,7 @@ def credit(self: Step,
     load = [x for x in sample.get('gpu', []) if x is not None]
     if load: self.gpu_sum = (self.gpu_sum or 0.) + sum(load)/len(load)
 
-# %% ../nbs/14_profiling.ipynb #c4b18f4a
+# %% ../nbs/14_profiling.ipynb #a2a4165f
 @patch
 def close(self: Step,
     totals,      # `Sampler.totals` at its end
@@ -100,7 +101,7 @@ class Profiler:
         self.trouble = None                 # why the record cannot be written at the moment
         self.lock, self.stop, self.thread = threading.RLock(), threading.Event(), None
 
-# %% ../nbs/14_profiling.ipynb #392be82f
+# %% ../nbs/14_profiling.ipynb #9f2d91e4
 @patch(as_prop=True)
 def summary(self: Profiler):
     "Results of the run: a dict to which its owner adds."
@@ -111,11 +112,13 @@ def elapsed(self: Profiler):
     "Seconds since the start."
     return time.monotonic() - self.t0
 
+# %% ../nbs/14_profiling.ipynb #901758be
 @patch(as_prop=True)
 def current_step(self: Profiler):
     "Names of the open steps, e.g. 'write_train/part'."
     return '/'.join(s['name'] for s in self.stack)
 
+# %% ../nbs/14_profiling.ipynb #656676e1
 @patch
 def record(self: Profiler,
     key,         # name in the summary
@@ -124,7 +127,7 @@ def record(self: Profiler,
     "Note a result."
     self.summary[key] = value
 
-# %% ../nbs/14_profiling.ipynb #2d777a9e
+# %% ../nbs/14_profiling.ipynb #2bfa4b6a
 def _error_line(e):
     "An exception as one line without secrets; BenErrors are sentences already."
     if isinstance(e, KeyboardInterrupt): return 'stopped by Ctrl-C'
@@ -149,6 +152,7 @@ def _snapshot(self: Profiler):
         rest = clean({k: v for k, v in self.data.items() if k not in ('logs', 'samples')})
         return {**rest, 'logs': list(self.data['logs']), 'samples': self.series.columns()}    # clean already
 
+# %% ../nbs/14_profiling.ipynb #86864e67
 @patch
 def write(self: Profiler,
     lines=False,   # also put log and samples where the record is in S3
@@ -172,6 +176,7 @@ def _append(self: Profiler, suffix, line):
     except OSError as e:
         self._report_trouble(e)
 
+# %% ../nbs/14_profiling.ipynb #1891578b
 @patch
 def log(self: Profiler,
     text,        # a sentence
@@ -196,11 +201,13 @@ def _take_sample(self: Profiler):
         self.series.add(row)
     self._append('samples.jsonl', json.dumps(row))
 
+# %% ../nbs/14_profiling.ipynb #9c12379d
 @patch
 def _report_progress(self: Profiler):
     "Tell observers where this run stands."
     if os.environ.get('BEN_LIVE'): write_progress(os.environ['BEN_LIVE'], self)
 
+# %% ../nbs/14_profiling.ipynb #29f53244
 @patch
 def _watch(self: Profiler):
     "What the background thread does until the run ends."
@@ -249,7 +256,7 @@ def _end_step(self: Profiler, step):
     self._report_progress()
     if outer or (self.files and self.files.due()): self.write()
 
-# %% ../nbs/14_profiling.ipynb #0444b436
+# %% ../nbs/14_profiling.ipynb #273d5a08
 @patch
 def start(self: Profiler):
     "Start the clock, the files and the background thread; once."
@@ -264,7 +271,7 @@ def start(self: Profiler):
     self.thread.start()
     return self
 
-# %% ../nbs/14_profiling.ipynb #4189e15c
+# %% ../nbs/14_profiling.ipynb #5337cc7d
 @patch
 def _close_record(self: Profiler, status, error):
     "The last numbers and sentences of a run."
@@ -278,6 +285,7 @@ def _close_record(self: Profiler, status, error):
     self.log(f'{status} after {self.elapsed:.2f} s' + (f': {error}' if error else ''))
     self.data = clean(self.data)
 
+# %% ../nbs/14_profiling.ipynb #b38bc8ee
 @patch
 def finish(self: Profiler,
     status='finished',   # or 'failed'
@@ -305,9 +313,10 @@ def __exit__(self: Profiler, kind, e, trace):
     else: self.finish('failed', _error_line(e))
     return False
 
-# %% ../nbs/14_profiling.ipynb #b2e202dd
+# %% ../nbs/14_profiling.ipynb #afba6f9b
 _LINES = ('profile.log', 'samples.jsonl')     # files that grow by lines
 
+# %% ../nbs/14_profiling.ipynb #edc83e06
 class RecordFiles:
     "The three files of a record, in a folder or in S3."
     def __init__(self,
@@ -333,6 +342,7 @@ def local(self: RecordFiles,
     if self.s3: return os.path.join(self.spool.name, f'{self.name}_{suffix}')
     return re.sub(r'^file:/+', '/', self.url(suffix))
 
+# %% ../nbs/14_profiling.ipynb #6c9da881
 @patch
 def open(self: RecordFiles):
     "Make the folder and begin the files of lines anew."
@@ -342,13 +352,14 @@ def open(self: RecordFiles):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text('')
 
-# %% ../nbs/14_profiling.ipynb #601ccdec
+# %% ../nbs/14_profiling.ipynb #cea0420e
 @patch
 def append(self: RecordFiles, suffix, line):
     "Add a line to the local file of that kind; raises OSError."
     with Path(self.local(suffix)).open('a') as f:
         f.write(line + '\n')
 
+# %% ../nbs/14_profiling.ipynb #78ebb880
 @patch
 def put(self: RecordFiles,
     record,        # plain JSON values
@@ -361,6 +372,7 @@ def put(self: RecordFiles,
     self.last_upload = self.last_write
     for suffix in _LINES: storage.write_bytes(self.url(suffix), Path(self.local(suffix)).read_bytes())
 
+# %% ../nbs/14_profiling.ipynb #d34d32a2
 @patch
 def close(self: RecordFiles):               # noqa: F811 (of another class)
     "Remove what was local only."
@@ -393,6 +405,7 @@ def newest_bar():
     except (ValueError, RuntimeError, AttributeError, KeyError):
         return None       # none is open, or one is being made or closed at this moment
 
+# %% ../nbs/14_profiling.ipynb #b3e9e8d8
 def write_progress(
     path,        # local file; it is replaced whole
     profiler,    # a running Profiler

@@ -12,13 +12,14 @@ import threading
 from collections import Counter
 from .core import BenError
 
-# %% ../nbs/02_s3.ipynb #9b21f330
+# %% ../nbs/02_s3.ipynb #4e3d56e5
 def is_s3(
     url,        # local path or URL
 ) -> bool:      # True for s3://, s3a:// and s3n://
     "Whether a URL points into S3."
     return str(url).startswith(('s3://', 's3a://', 's3n://'))
 
+# %% ../nbs/02_s3.ipynb #7a3f3091
 def local_path(
     url,        # local path or file:// URL
 ) -> str:       # path; raises BenError for an unknown scheme
@@ -28,7 +29,7 @@ def local_path(
     if '://' in url: raise BenError(f"'{url}': expected a local path, file://, s3:// or s3a://.")
     return url
 
-# %% ../nbs/02_s3.ipynb #2672438a
+# %% ../nbs/02_s3.ipynb #cbca931a
 def split_s3(
     url,        # s3://BUCKET/KEY
 ) -> tuple:     # (bucket, key without a slash at its end); raises BenError without a bucket
@@ -37,7 +38,7 @@ def split_s3(
     if not bucket: raise BenError(f"'{url}' names no bucket: expected s3://BUCKET/PREFIX.")
     return bucket, key.rstrip('/')
 
-# %% ../nbs/02_s3.ipynb #2ed0dc0e
+# %% ../nbs/02_s3.ipynb #c369a79f
 _SENTENCES = dict(
     missing="'{url}' does not exist.",
     denied="Permission denied for '{url}': these credentials may not {verb} it "
@@ -60,11 +61,12 @@ _SENTENCES = dict(
     other="'{url}' could not be {verb}: {detail}.")
 _PAST = dict(read='read', write='written', list='listed', delete='deleted')
 
-# %% ../nbs/02_s3.ipynb #32861e03
+# %% ../nbs/02_s3.ipynb #bf445b4b
 def endpoint_name() -> str:
     "The S3 endpoint in words: its URL, or 'AWS'."
     return os.environ.get('AWS_ENDPOINT_URL_S3') or os.environ.get('AWS_ENDPOINT_URL') or 'AWS'
 
+# %% ../nbs/02_s3.ipynb #1b522493
 class StorageError(BenError):
     "A file or object could not be read, written, listed or deleted."
     def __init__(self,
@@ -81,7 +83,7 @@ class StorageError(BenError):
     def __reduce__(self):    # so that the error survives the way out of a process pool
         return StorageError, (self.reason, self.url, self.verb, self.detail)
 
-# %% ../nbs/02_s3.ipynb #3feca7a0
+# %% ../nbs/02_s3.ipynb #02dad823
 _CODES = {
     'NoSuchKey': 'missing', '404': 'missing', 'NotFound': 'missing', 'NoSuchBucket': 'no_bucket',
     'AccessDenied': 'denied', '403': 'denied', 'Forbidden': 'denied',
@@ -99,13 +101,14 @@ _EXCEPTIONS = {
     'NoCredentialsError': 'no_credentials', 'PartialCredentialsError': 'config', 'ProfileNotFound': 'config',
     'TokenRetrievalError': 'expired', 'UnauthorizedSSOTokenError': 'expired'}
 
-# %% ../nbs/02_s3.ipynb #bdc21468
+# %% ../nbs/02_s3.ipynb #eed50ac9
 def code_reason(
     code,       # error code in an answer of S3
 ) -> str:       # reason of a StorageError
     "What an S3 error code means."
     return _CODES.get(str(code), 'other')
 
+# %% ../nbs/02_s3.ipynb #93962dc6
 def _s3_error(e, url, verb):
     "An exception of boto3 as StorageError."
     if isinstance(e, StorageError): return e
@@ -119,7 +122,7 @@ def _s3_error(e, url, verb):
     reason = known[0] if known else 'other'
     return StorageError(reason, url, verb, str(e) if reason == 'config' else type(e).__name__)
 
-# %% ../nbs/02_s3.ipynb #2c99322f
+# %% ../nbs/02_s3.ipynb #9547d0cf
 PATIENCE = dict(
     read_s=30,    # seconds without an answer
     attempts=8,   # attempts of the client at one request
@@ -128,6 +131,7 @@ _SETTINGS = (
     'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'AWS_PROFILE', 'AWS_REGION',
     'AWS_DEFAULT_REGION', 'AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_S3', 'AWS_CA_BUNDLE')
 
+# %% ../nbs/02_s3.ipynb #230e655c
 def anonymous() -> bool:
     "Whether requests go unsigned (`--no-sign-request`, or AWS_NO_SIGN_REQUEST set)."
     return os.environ.get('AWS_NO_SIGN_REQUEST', '').lower() not in ('', '0', 'no', 'false')
@@ -136,7 +140,7 @@ def _settings():
     "What a client depends on; a change of any makes a new client."
     return os.getpid(), anonymous(), *(os.environ.get(k) for k in _SETTINGS)
 
-# %% ../nbs/02_s3.ipynb #8c14e80c
+# %% ../nbs/02_s3.ipynb #905b20fc
 def _client_config(patient):
     "Timeouts, retries and signature; path-style addressing for S3-compatible servers."
     from botocore import UNSIGNED
@@ -152,6 +156,7 @@ def _client_config(patient):
         response_checksum_validation='when_required',
         s3=dict(addressing_style='auto' if endpoint_name() == 'AWS' else 'path'))
 
+# %% ../nbs/02_s3.ipynb #fdb0eb99
 def _make_client(patient):
     import boto3       # not at the top: who reads local files need not load it
     region = os.environ.get('AWS_REGION') or os.environ.get('AWS_DEFAULT_REGION')
@@ -159,11 +164,12 @@ def _make_client(patient):
     region = session.region_name or 'us-east-1'
     return session.client('s3', config=_client_config(patient), region_name=region)
 
-# %% ../nbs/02_s3.ipynb #adcf7a20
+# %% ../nbs/02_s3.ipynb #b119d715
 _clients = {}                       # (settings, patient) -> boto3 client
 _answered = set()                   # settings whose endpoint has answered
 _client_lock = threading.Lock()     # one thread makes a client, the others wait for it
 
+# %% ../nbs/02_s3.ipynb #4af1c8a2
 def s3_client():
     "This process's boto3 client; patient once the endpoint has answered."
     settings = _settings()
@@ -176,7 +182,7 @@ def s3_client():
             _clients[key] = client
     return _clients[key]
 
-# %% ../nbs/02_s3.ipynb #0b9c3773
+# %% ../nbs/02_s3.ipynb #665d38ef
 def s3_call(
     op: str,             # boto3 method, e.g. 'get_object'
     url: str,            # for the error
@@ -194,7 +200,7 @@ def s3_call(
         if error.reason not in ('busy', 'timeout') or _settings() not in _answered: break
     raise error
 
-# %% ../nbs/02_s3.ipynb #2faca336
+# %% ../nbs/02_s3.ipynb #19748618
 def get_object(
     url: str,   # S3 URL
 ) -> bytes:     # whole content; raises StorageError
@@ -202,7 +208,7 @@ def get_object(
     bucket, key = split_s3(url)
     return s3_call('get_object', url, then=lambda response: response['Body'].read(), Bucket=bucket, Key=key)
 
-# %% ../nbs/02_s3.ipynb #3f179d05
+# %% ../nbs/02_s3.ipynb #7adc4bb2
 def _fast_options():
     "Endpoint, patience and credentials of `s3_client` as arguments of obstore."
     from datetime import timedelta
@@ -220,11 +226,12 @@ def _fast_options():
     if anonymous(): return dict(options, skip_signature=True)
     return dict(options, credential_provider=Boto3CredentialProvider(boto3.session.Session()))
 
-# %% ../nbs/02_s3.ipynb #95ecb010
+# %% ../nbs/02_s3.ipynb #7cddcb71
 _fast_stores = {}                          # (bucket, settings) -> obstore client
 _fast_failures = Counter()                 # process id -> cases in which only obstore failed
 _fast_user = {}                            # 'pid' -> the process that used obstore first
 
+# %% ../nbs/02_s3.ipynb #4339fefd
 def _fast_store(bucket):
     "This process's obstore client for a bucket; None where it is not to be used."
     settings, pid = _settings(), os.getpid()
@@ -235,7 +242,7 @@ def _fast_store(bucket):
         _fast_stores[bucket, settings] = S3Store(bucket, **_fast_options())
     return _fast_stores[bucket, settings]
 
-# %% ../nbs/02_s3.ipynb #8e915d90
+# %% ../nbs/02_s3.ipynb #c2136b50
 def get_object_fast(
     url: str,   # S3 URL
 ) -> bytes:     # whole content; raises StorageError
@@ -251,7 +258,7 @@ def get_object_fast(
     if failed: _fast_failures[os.getpid()] += 1
     return data
 
-# %% ../nbs/02_s3.ipynb #dde80d55
+# %% ../nbs/02_s3.ipynb #b751d2cb
 def _arrow_options():
     "Region, endpoint and credentials of `s3_client` as arguments of pyarrow's S3FileSystem."
     import pyarrow.fs as pafs
@@ -268,7 +275,7 @@ def _arrow_options():
     if not fixed: return options
     return dict(options, access_key=found.access_key, secret_key=found.secret_key, session_token=found.token)
 
-# %% ../nbs/02_s3.ipynb #e002df2d
+# %% ../nbs/02_s3.ipynb #c33ba42b
 _arrow_clients = {}        # settings -> pyarrow S3FileSystem
 
 def arrow_s3():

