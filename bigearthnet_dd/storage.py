@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from .core import BenError
 from .s3 import StorageError, arrow_s3, code_reason, get_object, get_object_fast
 from .s3 import is_s3, local_path, s3_call, split_s3
-from .s3 import PATIENCE, anonymous, endpoint_name, s3_client  # noqa: F401 (used as storage.NAME)
+from .s3 import PATIENCE, anonymous, endpoint_name, s3_client  # noqa: F401 (as storage.NAME)
 
 # %% ../nbs/03_storage.ipynb #c8b09759
 def join(
@@ -31,7 +31,6 @@ def join(
     "A URL below `url`."
     return '/'.join([os.fspath(url).rstrip('/'), *(str(p).strip('/') for p in parts)])
 
-# %% ../nbs/03_storage.ipynb #accb69fa
 def base(url) -> str:
     "The last part of a URL."
     return os.fspath(url).rstrip('/').rsplit('/', 1)[-1]
@@ -74,7 +73,7 @@ def _fill(f, data, sync):
     f.flush()
     if sync: os.fsync(f.fileno())
 
-# %% ../nbs/03_storage.ipynb #e35433f8
+# %% ../nbs/03_storage.ipynb #8eaa6e19
 def _write_local(path, data, exclusive=False, sync=True):
     "Temporary file, flush to disk, rename (or hard link, which fails where the name is taken)."
     folder, name = os.path.split(os.path.abspath(path))
@@ -103,7 +102,7 @@ def write_bytes(
     except OSError as e:
         raise _os_error(e, url, 'write') from None
 
-# %% ../nbs/03_storage.ipynb #a5ee1434
+# %% ../nbs/03_storage.ipynb #a9c64aaa
 def sync_files(
     urls,          # local paths or S3 URLs
 ):                 # raises StorageError
@@ -126,7 +125,7 @@ def _put_exclusive(url, data):
         raise
     return True
 
-# %% ../nbs/03_storage.ipynb #85016bf9
+# %% ../nbs/03_storage.ipynb #0307fe37
 def write_exclusive(
     url: str,      # local path or S3 URL
     data: bytes,   # whole content
@@ -154,7 +153,6 @@ def size(
     except OSError as e:
         raise _os_error(e, url, 'read') from None
 
-# %% ../nbs/03_storage.ipynb #cbbf5f3f
 def exists(
     url,        # local path or S3 URL
 ) -> bool:      # raises StorageError where this may not be known
@@ -182,7 +180,7 @@ def list_page(
     folders = [p['Prefix'][len(prefix):].rstrip('/') for p in page.get('CommonPrefixes', [])]
     return files, folders, page.get('NextContinuationToken')
 
-# %% ../nbs/03_storage.ipynb #bab3321c
+# %% ../nbs/03_storage.ipynb #e1363339
 def _pages(url, delimiter=''):
     "All pages below an S3 prefix: (files, sub-prefixes)."
     token = ''
@@ -200,7 +198,7 @@ def _walk(path, rel=''):
         if e.is_dir(): yield from _walk(e.path, f'{rel}{e.name}/')
         elif not unfinished: yield rel + e.name, e.stat().st_size
 
-# %% ../nbs/03_storage.ipynb #5b07f2aa
+# %% ../nbs/03_storage.ipynb #e0ec3e4d
 def _is_folder(url):
     "Whether a local folder exists; raises StorageError where this user may not know."
     try:
@@ -210,7 +208,7 @@ def _is_folder(url):
     except OSError as e:
         raise _os_error(e, url, 'list') from None
 
-# %% ../nbs/03_storage.ipynb #ee7d2b71
+# %% ../nbs/03_storage.ipynb #2cf76bc3
 def list_files(
     url: str,           # folder or prefix
     suffix: str = '',   # only keys that end so
@@ -239,7 +237,7 @@ def list_dirs(
     except OSError as e:
         raise _os_error(e, url, 'list') from None
 
-# %% ../nbs/03_storage.ipynb #04de963d
+# %% ../nbs/03_storage.ipynb #01f71e4a
 def isdir(
     url,         # folder or prefix
 ) -> bool:       # raises StorageError where this may not be known
@@ -256,7 +254,7 @@ def _delete_keys(url, bucket, keys):
         code = bad.get('Code')
         raise StorageError(code_reason(code), f's3://{bucket}/{bad.get("Key")}', 'delete', code)
 
-# %% ../nbs/03_storage.ipynb #80c100b5
+# %% ../nbs/03_storage.ipynb #2c4e4084
 def _delete_s3(url):
     "One object, or everything below a prefix."
     bucket, key = split_s3(url)
@@ -265,7 +263,7 @@ def _delete_s3(url):
     keys = [f'{key}/{k}' for k, _ in list_files(url)]
     for i in range(0, len(keys), 1000): _delete_keys(url, bucket, keys[i:i + 1000])
 
-# %% ../nbs/03_storage.ipynb #170ba116
+# %% ../nbs/03_storage.ipynb #5c6425a6
 def delete(
     url: str,   # a file, object, folder or prefix; missing ones are no error
 ):              # raises StorageError
@@ -299,7 +297,6 @@ def _pool(workers):
     if key not in _pools: _pools[key] = ThreadPoolExecutor(workers, thread_name_prefix='storage')
     return _pools[key]
 
-# %% ../nbs/03_storage.ipynb #d16ea858
 def _read_or_error(url):
     "The bytes, or the StorageError."
     try:
@@ -323,7 +320,7 @@ def _results(urls, workers):
         first, answer = window.popleft()
         yield first, answer.result()
 
-# %% ../nbs/03_storage.ipynb #7f40ea95
+# %% ../nbs/03_storage.ipynb #fe9cf987
 def read_many(
     urls,                      # iterable of URLs
     workers: int = 32,         # requests in flight
@@ -339,7 +336,6 @@ def read_text(url) -> str:
     "A UTF-8 text file; raises StorageError."
     return read_bytes(url).decode('utf-8')
 
-# %% ../nbs/03_storage.ipynb #8d35b310
 def write_text(
     url,         # local path or S3 URL
     text: str,   # whole content
@@ -347,7 +343,7 @@ def write_text(
     "Write a UTF-8 text file, whole or not at all."
     write_bytes(url, text.encode('utf-8'))
 
-# %% ../nbs/03_storage.ipynb #4c3837bd
+# %% ../nbs/03_storage.ipynb #27ba4108
 def read_json(url):
     "A JSON file; raises StorageError, or BenError when it is no JSON."
     try:
@@ -355,7 +351,7 @@ def read_json(url):
     except ValueError as e:
         raise BenError(f"'{url}' is not valid JSON: {e}.") from None
 
-# %% ../nbs/03_storage.ipynb #3f42ed74
+# %% ../nbs/03_storage.ipynb #080577e1
 def write_json(
     url,         # local path or S3 URL
     obj,         # what JSON can say; anything else becomes text
@@ -376,7 +372,7 @@ def read_table(
     except pa.ArrowInvalid as e:
         raise BenError(f"'{url}' is not a readable Parquet file: {str(e).splitlines()[0]}") from None
 
-# %% ../nbs/03_storage.ipynb #6a6f3c42
+# %% ../nbs/03_storage.ipynb #018c4fbe
 def write_table(
     df,              # pandas DataFrame or Arrow table
     url: str,        # local path or S3 URL
@@ -402,7 +398,7 @@ def arrow_fs(
 # %% ../nbs/03_storage.ipynb #7a3b1a4f
 PAGE = 4096                  # bytes of a page of memory
 
-# %% ../nbs/03_storage.ipynb #f0027652
+# %% ../nbs/03_storage.ipynb #ece406a0
 def page_memory(
     n: int,   # bytes
 ):            # uint8 array (n,), uninitialised, that begins at a page
@@ -412,18 +408,18 @@ def page_memory(
     start = -memory.ctypes.data % PAGE
     return memory[start:start + n]
 
-# %% ../nbs/03_storage.ipynb #ec2e8bdb
+# %% ../nbs/03_storage.ipynb #098b08fc
 def _at_page(data):
     "Whether a buffer begins at a page."
     import numpy as np
     return np.frombuffer(data, np.uint8).ctypes.data % PAGE == 0
 
-# %% ../nbs/03_storage.ipynb #e74612cf
+# %% ../nbs/03_storage.ipynb #33181f2e
 DIRECT_RATE = 500e6          # least speed of a direct write (bytes/s)
 CACHED_WRITES = 16           # writes that go through the cache after a slower one
 _cached_left = [0]           # how many of them are left
 
-# %% ../nbs/03_storage.ipynb #af09617d
+# %% ../nbs/03_storage.ipynb #0a79d367
 def _write_pages(fd, data):
     "Write whole pages with O_DIRECT; returns how many bytes that were."
     import fcntl
@@ -440,7 +436,7 @@ def _write_pages(fd, data):
         fcntl.fcntl(fd, fcntl.F_SETFL, flags)
     return done
 
-# %% ../nbs/03_storage.ipynb #72999d98
+# %% ../nbs/03_storage.ipynb #c9fde333
 def _write_direct(fd, data):
     "Write the whole pages of `data` past the page cache; returns how many bytes that were."
     if not hasattr(os, 'O_DIRECT') or not _at_page(data): return 0
