@@ -6,9 +6,7 @@
 __all__ = ['Tag', 'Field', 'tiff_bytes', 'pixel_range']
 
 # %% ../nbs/07_geotiff.ipynb #94d58150
-import functools
-import struct
-import zlib
+import functools, struct, zlib
 from dataclasses import dataclass
 from enum import IntEnum
 import numpy as np
@@ -39,7 +37,7 @@ class Tag(IntEnum):
     GDALMetadata = 42112
     GDALNoData = 42113
 
-# %% ../nbs/07_geotiff.ipynb #fad85087
+# %% ../nbs/07_geotiff.ipynb #0d052a41
 class Field(IntEnum):
     "Types of a tag's values."
     BYTE = 1
@@ -49,15 +47,17 @@ class Field(IntEnum):
     DOUBLE = 12
     LONG8 = 16
 
+# %% ../nbs/07_geotiff.ipynb #22e3c6b1
 _STRUCT = {1: 'B', 2: 's', 3: 'H', 4: 'I', 12: 'd', 16: 'Q'}   # type -> code of the module struct
 _INTEGERS = (Field.BYTE, Field.SHORT, Field.LONG, Field.LONG8)
 
-# %% ../nbs/07_geotiff.ipynb #01b22c15
+# %% ../nbs/07_geotiff.ipynb #7c8a4d21
 def _pixels(kind):
     "(pixels along a side, dtype) of a band or of the reference map."
     if kind == REFERENCE: return 120, np.dtype('uint16')
     return BAND[kind].size, np.dtype(BAND[kind].dtype)
 
+# %% ../nbs/07_geotiff.ipynb #3b55a250
 def _strip_bytes(size, dtype, rows):
     "Bytes of every strip of `rows` rows before compression; the last strip may be shorter."
     return [min(rows, size - top)*size*dtype.itemsize for top in range(0, size, rows)]
@@ -67,6 +67,7 @@ def _pack(kind, values):
     "The values of a tag as bytes; those of type ASCII are bytes already."
     return values if kind == Field.ASCII else struct.pack(f'<{len(values)}{_STRUCT[kind]}', *values)
 
+# %% ../nbs/07_geotiff.ipynb #4c0dd9e9
 def _place(packed, start):
     "(tag -> position, bytes) of the values that do not fit into an entry, laid out from `start` on."
     first = [Tag.StripByteCounts, Tag.StripOffsets]            # GDAL places these two before the others
@@ -77,7 +78,7 @@ def _place(packed, start):
             tail += packed[tag]
     return position, tail
 
-# %% ../nbs/07_geotiff.ipynb #b0105300
+# %% ../nbs/07_geotiff.ipynb #697d8173
 def _directory(tags):
     "(bytes before the pixels, tag -> position of its values) of a TIFF with {tag: (type, values)}."
     packed = {tag: _pack(*field) for tag, field in tags.items()}
@@ -91,7 +92,7 @@ def _directory(tags):
         position.setdefault(tag, 10 + 12*i + 8)
     return head + bytes(4) + tail, position                    # four zeros: no second directory
 
-# %% ../nbs/07_geotiff.ipynb #394b6e83
+# %% ../nbs/07_geotiff.ipynb #8617aacc
 def _geo_keys(zone):
     "(values of GeoKeyDirectory, text of GeoAsciiParams) for WGS 84 / UTM north, in GDAL's words."
     system, datum = f'WGS 84 / UTM zone {zone}N|', 'WGS 84|'
@@ -105,7 +106,7 @@ def _geo_keys(zone):
             (3076, 0, 1, 9001)]                                # ProjLinearUnits: metres
     return [1, 1, 0, len(keys), *sum(keys, ())], f'{system}{datum}\0'.encode()
 
-# %% ../nbs/07_geotiff.ipynb #d4f33d87
+# %% ../nbs/07_geotiff.ipynb #06eb103b
 def _image_tags(kind, size, dtype, strips, rows):
     "What the pixels are and how they are stored; `strips` are the bytes of each strip."
     radar, label = dtype == np.float32, kind == REFERENCE
@@ -124,7 +125,7 @@ def _image_tags(kind, size, dtype, strips, rows):
     if not radar: tags[Tag.GDALNoData] = (Field.ASCII, b'0\0')
     return tags
 
-# %% ../nbs/07_geotiff.ipynb #c4a76048
+# %% ../nbs/07_geotiff.ipynb #1026c76b
 def _place_tags(size, zone):
     "Where the pixels lie on the ground, with the corner still at (0, 0)."
     keys, text = _geo_keys(zone)
@@ -142,6 +143,7 @@ class _Template:
     counts: int     # position of the strips' lengths
     rows: int       # rows of pixels a strip
 
+# %% ../nbs/07_geotiff.ipynb #126009e5
 @functools.lru_cache(None)
 def _template(kind, zone):
     "The header of a kind of file in a UTM zone, and where to patch it."
@@ -155,12 +157,13 @@ def _template(kind, zone):
     corner = at[Tag.ModelTiepoint] + 3*8
     return _Template(bytes(head), corner, at[Tag.StripOffsets], at[Tag.StripByteCounts], rows)
 
-# %% ../nbs/07_geotiff.ipynb #f90afeb2
+# %% ../nbs/07_geotiff.ipynb #f615152d
 def _put_offsets(head, at, strips):
     "Write where strips of these lengths begin when they follow the header (in place)."
     offsets = np.cumsum([len(head), *strips[:-1]])
     struct.pack_into(f'<{len(strips)}I', head, at, *offsets)
 
+# %% ../nbs/07_geotiff.ipynb #6ad56a94
 def _compress(codes, rows):
     "The deflated strips of a reference map, as differences along each row."
     delta = codes.copy()
@@ -196,7 +199,7 @@ def _entry(data, at):
     values = struct.unpack_from(f'<{count}{_STRUCT[kind]}', data, start)
     return tag, values, (start, bytes(data[start:start + size])) if size > 4 else None
 
-# %% ../nbs/07_geotiff.ipynb #3d85b896
+# %% ../nbs/07_geotiff.ipynb #1fb805ea
 _TAGS = frozenset(map(int, Tag))
 
 def _read_directory(data, ifd, n):
@@ -210,7 +213,7 @@ def _read_directory(data, ifd, n):
     end = ifd + 2 + 12*n
     return (tags, tuple(outside)) if data[end:end + 4] == bytes(4) else None
 
-# %% ../nbs/07_geotiff.ipynb #c38bfe97
+# %% ../nbs/07_geotiff.ipynb #b889586d
 _PLAIN = (Tag.Compression, Tag.FillOrder, Tag.SamplesPerPixel, Tag.PlanarConfiguration, Tag.Predictor)
 _DEFAULT = dict.fromkeys((*_PLAIN, Tag.SampleFormat), (1,))
 
