@@ -4,17 +4,18 @@
 
 # %% auto #0
 __all__ = ['TEN_METRE', 'FAULTS', 'reference_schema', 'convert_reference', 'convert_ours', 'convert_plain', 'memory_archive',
-           'load_generator', 'write_tfrecord', 'load_tfrecord', 'load_rounds', 'memory_bandwidth', 'train_rounds',
-           's3_rounds', 'check_bucket', 'upload', 's3_faults', 'conversion_table', 'loading_table', 'faults_table']
+           'memory_folder', 'scaling_rounds', 'load_generator', 'write_tfrecord', 'load_tfrecord', 'load_rounds',
+           'other_codecs', 'loading_variants', 'load_everywhere', 'memory_bandwidth', 'train_rounds', 's3_rounds',
+           'check_bucket', 'upload', 's3_faults', 'conversion_table', 'loading_table', 'faults_table']
 
 # %% ../nbs/41_benchmark.ipynb #0b0450e8
-import os, shutil, sys, time
+import os, shutil, sys, tempfile, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
 from . import storage
-from .core import BenError, cpu_count
-from .measure import answer, compare, measure, rate, spread, take_turns
+from .core import BenError, cpu_count, human, say
+from .measure import answer, compare, in_turns, measure, rate, spread, take_turns
 from .metadata import add_paths, read_meta
 from .nomenclature import encode
 from .patches import BAND, REFERENCE, S1_BANDS, SPLITS, parse_bands, patch_files
@@ -156,10 +157,7 @@ def convert_plain(
     phases = {k: sum(record['phases'].get(k, 0) for record in records) for k in records[0]['phases']}
     return dict(rows=rows, seconds=seconds, bytes_per_patch=size/rows, phases=phases)
 
-# %% ../nbs/41_benchmark.ipynb #1130df39
-if __name__ == '__main__': answer(globals(), sys.argv)
-
-# %% ../nbs/41_benchmark.ipynb #5843d70e
+# %% ../nbs/41_benchmark.ipynb #aefbb54a
 def _name_again(archive, folder, meta, k):
     "Copy an archive's files (k = 0) or link the copies under their k-th names; returns the metadata."
     renamed = meta.assign(patch_id=meta.patch_id.str.replace('_N9999_', f'_N{9999 - k}_'))
@@ -190,6 +188,37 @@ def memory_archive(
     pd.concat(named, ignore_index=True).to_parquet(folder/'metadata.parquet')
     return str(folder)
 
+# %% ../nbs/41_benchmark.ipynb #a521bd14
+_SCALING = {'1 executor(s)': ('convert_ours', None, '10m', 1),
+            '2 executor(s)': ('convert_ours', None, '10m', 2),
+            '1 plain process(es)': ('convert_plain', 1),
+            '2 plain process(es)': ('convert_plain', 2)}
+
+def memory_folder(
+    memory: str,    # a folder that lies in memory
+    bytes: int,     # that are needed there
+    work: str,      # the folder to use otherwise
+) -> str:           # one of the two
+    "A folder in memory if there is one with room."
+    if os.path.isdir(memory) and shutil.disk_usage(memory).free > bytes: return memory
+    say(f'{memory} has no room for {human(bytes)}: the files are on a disk')
+    return work
+
+# %% ../nbs/41_benchmark.ipynb #21914f33
+def scaling_rounds(
+    archive,          # folder of an archive
+    work: str,        # folder for the store
+    memory: str,      # a folder that lies in memory, for the archive's files
+    names: int = 1,   # of each patch, see `memory_archive`
+    rounds: int = 5,
+) -> list:            # dicts as of `in_turns`
+    "One executor against two and one plain process against two, in turns."
+    needed = 300_000*len(read_meta(f'{archive}/metadata.parquet'))
+    with tempfile.TemporaryDirectory(dir=memory_folder(memory, needed, work)) as folder:
+        longer = memory_archive(archive, f'{folder}/archive', names)
+        ways = {label: (way, longer, f'{work}/scale', *args) for label, (way, *args) in _SCALING.items()}
+        return in_turns(ways, rounds)
+
 # %% ../nbs/41_benchmark.ipynb #6cceccae
 _MEAN = np.array([BAND[b].mean for b in TEN_METRE], np.float32)
 _STD = np.array([BAND[b].std for b in TEN_METRE], np.float32)
@@ -206,7 +235,7 @@ def _no_autotune(dataset):
     options.autotune.enabled = False
     return dataset.prefetch(2).with_options(options)
 
-# %% ../nbs/41_benchmark.ipynb #fcc6e077
+# %% ../nbs/41_benchmark.ipynb #178df58f
 def load_generator(
     reference_store,    # folder that `convert_reference` wrote
     batch: int,         # images a batch
@@ -243,7 +272,7 @@ def write_tfrecord(
     with tf.io.TFRecordWriter(str(path)) as writer, _petastorm_rows(reference_store, **options) as reader:
         for row in reader: writer.write(_example(row))
 
-# %% ../nbs/41_benchmark.ipynb #a807b968
+# %% ../nbs/41_benchmark.ipynb #96923051
 def _parse_examples(records):
     "A batch of TFRecords as (normalised images, labels), in the graph."
     import tensorflow as tf
@@ -264,7 +293,7 @@ def load_tfrecord(
     dataset = tf.data.TFRecordDataset([str(path)]*passes).shuffle(2000).batch(batch)
     return _no_autotune(dataset.map(_parse_examples, num_parallel_calls=cpu_count()))
 
-# %% ../nbs/41_benchmark.ipynb #527487e6
+# %% ../nbs/41_benchmark.ipynb #aa153ed1
 def _count(folder):
     "Rows of a folder of Parquet files."
     import pyarrow.parquet as pq
@@ -276,7 +305,7 @@ def _ours(store, split, batch, **options):
     given = dict(store=store, split=split, batch_size=batch, bands='10m') | options
     return lambda: make_dataset(**given)
 
-# %% ../nbs/41_benchmark.ipynb #624355b2
+# %% ../nbs/41_benchmark.ipynb #462516c7
 def _loading_ways(store, reference_store, batch, split, variants):
     "label -> function that makes the batches."
     from bigearthnet_dd.loading import batches
@@ -291,7 +320,7 @@ def _loading_ways(store, reference_store, batch, split, variants):
             'ours, numpy only': lambda: batches(store, split, batch, bands='10m')}
     return ways | {label: _ours(store, split, batch, **options) for label, options in variants.items()}
 
-# %% ../nbs/41_benchmark.ipynb #898c40fa
+# %% ../nbs/41_benchmark.ipynb #ab3f9109
 def _drain(batches):
     "Take everything: (rows, seconds from the first request to the last batch)."
     rows, start = 0, time.perf_counter()
@@ -306,7 +335,7 @@ def _load(label, make):
         if rows: return dict(rows=rows, seconds=seconds, cpu_us=1e6*(time.process_time() - cpu)/rows)
     raise BenError(f'{label}: no rows in ten attempts.')
 
-# %% ../nbs/41_benchmark.ipynb #7f445cb5
+# %% ../nbs/41_benchmark.ipynb #74c0b733
 def load_rounds(
     store: str,              # our store with six bands
     reference_store: str,    # the reference's
@@ -319,6 +348,42 @@ def load_rounds(
     ways = _loading_ways(store, reference_store, batch, split, variants or {})
     calls = {label: lambda label=label, make=make: _load(label, make) for label, make in ways.items()}
     return take_turns(calls, rounds, warm_up=1, desc='loading')
+
+# %% ../nbs/41_benchmark.ipynb #8a75732f
+def other_codecs(
+    archive: str,                # folder of an archive
+    work: str,                   # the stores are written to work/CODEC
+    rows: int,                   # patches to convert
+    codecs=('lz4', 'none'),      # of the pixel columns
+) -> dict:                       # codec -> what `convert_ours` returned
+    "The same store with other codecs."
+    def convert(codec): return measure('convert_ours', archive, f'{work}/{codec}', rows, '10m', None, codec)
+    return {codec: convert(codec) for codec in codecs}
+
+def loading_variants(
+    work: str,     # folder with the stores of `other_codecs`
+    codecs,        # their names
+) -> dict:         # label -> options of `make_dataset`
+    "Variants of our way of loading."
+    variants = {'ours, 1 thread': dict(workers=1)}
+    for codec in codecs: variants[f'ours, {codec}'] = dict(store=f'{work}/{codec}')
+    for codec in codecs: variants[f'ours, native, {codec}'] = dict(store=f'{work}/{codec}', normalise='native')
+    return variants
+
+# %% ../nbs/41_benchmark.ipynb #bcc676d2
+def load_everywhere(
+    store: str,              # our store with six bands
+    reference_store: str,    # the reference's
+    variants: dict,          # as of `loading_variants`
+    rounds: int = 5,
+) -> list:                   # dicts as of `load_rounds`
+    "All ways of loading, from disk and from S3."
+    from bigearthnet_dd.testing import S3Server
+    with S3Server() as server, server.environment():
+        url = f's3://{server.bucket}/store'
+        upload(store, url)
+        far = {'ours, from S3': dict(store=url)}
+        return load_rounds(store, reference_store, rounds=rounds, variants=variants | far)
 
 # %% ../nbs/41_benchmark.ipynb #f00f113b
 def memory_bandwidth(
@@ -335,7 +400,7 @@ def memory_bandwidth(
         return src.nbytes/(time.perf_counter() - start)/1e9
     with ThreadPoolExecutor(threads) as pool: return max(copy(pool) for _ in range(3))
 
-# %% ../nbs/41_benchmark.ipynb #a2b7f464
+# %% ../nbs/41_benchmark.ipynb #cec8652d
 def _train_step(name, width):
     "A compiled training step of a network with six bands."
     import tensorflow as tf
@@ -346,7 +411,7 @@ def _train_step(name, width):
     strategy = tf.distribute.get_strategy()
     return make_train_step(strategy, net, optimizer, loss_terms('ce'), 19, clip=1., xla=True)
 
-# %% ../nbs/41_benchmark.ipynb #180e2410
+# %% ../nbs/41_benchmark.ipynb #df560c02
 def _steps(step, get, steps, batch):
     "Some steps on the batches that `get` returns: rows and seconds."
     import tensorflow as tf
@@ -361,7 +426,7 @@ def _endless_batches(store, batch):
     options = dict(bands='10m', normalise=False, drop_remainder=True, repeat=True, augment=True)
     return iter(make_dataset(store, 'train', batch, **options).prefetch(2))
 
-# %% ../nbs/41_benchmark.ipynb #53b8b981
+# %% ../nbs/41_benchmark.ipynb #aa9451bb
 def _train_one(store, name, width, batch, steps, rounds):
     "Training one network on a cached batch and on the store's batches."
     step, feed = _train_step(name, width), _endless_batches(store, batch)
@@ -384,7 +449,7 @@ def train_rounds(
     quiet_keras()
     return [run for name, width in models for run in _train_one(store, name, width, batch, steps, rounds)]
 
-# %% ../nbs/41_benchmark.ipynb #cfe223a8
+# %% ../nbs/41_benchmark.ipynb #9313346e
 _OBJECT_BYTES = (58_024, 29_196, 29_196, 7_572, 1_200)
 
 def _timed(way, n):
@@ -394,7 +459,7 @@ def _timed(way, n):
     seconds = time.perf_counter() - start
     return dict(rows=n, seconds=seconds, cpu_ms=1000*(time.process_time() - cpu)/n)
 
-# %% ../nbs/41_benchmark.ipynb #d32de8d8
+# %% ../nbs/41_benchmark.ipynb #08306ddf
 def _get_ways(urls, pool, workers):
     "label -> function that reads all objects and returns their bytes."
     fs, _ = storage.arrow_fs(urls[0])
@@ -435,7 +500,7 @@ def check_bucket(
     return dict(rows=report['total_checked'], seconds=time.perf_counter() - start, reasons=report['reasons'],
                 list_calls=report['list_calls'], keys=report['keys_listed'])
 
-# %% ../nbs/41_benchmark.ipynb #fde6a9e3
+# %% ../nbs/41_benchmark.ipynb #7f971b35
 def upload(
     folder,      # a local folder
     url: str,    # s3:// URL
@@ -453,7 +518,7 @@ def _list_keys(server, url):
         seconds = time.perf_counter() - start
         return dict(label='list keys', rows=keys, seconds=seconds, calls=proxy.counts['requests'])
 
-# %% ../nbs/41_benchmark.ipynb #bd9a8ad2
+# %% ../nbs/41_benchmark.ipynb #d27304dc
 def _far(server, how, faults, archive, store):
     "Check, deep check and conversion of a bucket's archive, each in its own process; yields dicts."
     from bigearthnet_dd.testing import FaultProxy
@@ -468,7 +533,7 @@ def _far(server, how, faults, archive, store):
             if run.get('reasons'): raise BenError(f"{label} {how}: {run['reasons']}")
             yield dict(run, label=f'{label}, {how}', requests=proxy.counts['requests'] - before)
 
-# %% ../nbs/41_benchmark.ipynb #5ff2d5a9
+# %% ../nbs/41_benchmark.ipynb #060bbfcf
 def _checksums(store):
     "The checksums of all part files of a store."
     from bigearthnet_dd.store import open_store
@@ -504,7 +569,7 @@ def s3_faults(
             runs += [dict(run, round=i) for run in _fault_round(server, faults, stores)]
     return runs
 
-# %% ../nbs/41_benchmark.ipynb #940e4ab1
+# %% ../nbs/41_benchmark.ipynb #dcf692b6
 def conversion_table(
     runs: list,          # as of `in_turns`
     reference: str,      # label of the way that all are compared with
@@ -518,7 +583,7 @@ def conversion_table(
     columns |= {name: spread(runs, value)['median'] for name, value in values.items()}
     return pd.DataFrame(columns).round(2)
 
-# %% ../nbs/41_benchmark.ipynb #6d8eb720
+# %% ../nbs/41_benchmark.ipynb #7b9a20aa
 def loading_table(
     loads: list,    # as of `load_rounds`
 ):                  # DataFrame by way
@@ -539,3 +604,6 @@ def faults_table(
              'requests through a proxy': run.get('requests', run.get('calls')) or '',
              'list calls': run.get('list_calls', run.get('calls', ''))} for run in runs]
     return pd.DataFrame(rows).set_index('what')
+
+# %% ../nbs/41_benchmark.ipynb #1130df39
+if __name__ == '__main__': answer(globals(), sys.argv)

@@ -180,12 +180,16 @@ def compare(
     labels = dict.fromkeys(run['label'] for run in runs)
     return pd.Series({label: ratios(runs, label, b, value)[1] for label in labels})
 
-# %% ../nbs/40_measure.ipynb #e9b334c1
+# %% ../nbs/40_measure.ipynb #dc96e7c2
 def ratio_text(
-    runs, a, b, value=rate,    # as of `ratios`
-) -> str:                      # e.g. '1.81 / 1.87 / 1.90'
+    runs: list,         # as of `ratios`
+    a: str,             # label of a way
+    b: str,             # label of the way that it is compared with
+    value=rate,         # function of one dict -> number
+    digits: int = 2,    # after the point
+) -> str:               # e.g. '1.81 / 1.87 / 1.90'
     "Minimum, median and maximum of a ratio as text."
-    return ' / '.join(f'{ratio:.2f}' for ratio in ratios(runs, a, b, value))
+    return ' / '.join(f'{ratio:.{digits}f}' for ratio in ratios(runs, a, b, value))
 
 # %% ../nbs/40_measure.ipynb #ed6bb72e
 def show_spread(
