@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['JAVA_VERSIONS', 'TASK_ATTEMPTS', 'JVM_OPTIONS', 'STAGE_FIGURES', 'PEAK_FIGURES', 'java_version', 'find_java',
            'local_master', 'log_level', 'session_conf', 'under_spark_submit', 'spark_session', 'stage_metrics',
-           'spark_measure', 'package_zip', 'ship_package', 'standalone_cluster']
+           'spark_measure', 'SparkJob', 'failure_reason', 'package_zip', 'ship_package', 'standalone_cluster']
 
 # %% ../nbs/17_spark.ipynb #bd60728a
 import functools
@@ -15,10 +15,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import uuid
 import zipfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from fastcore.basics import patch
 from .core import BenError, cpu_count
 
 # %% ../nbs/17_spark.ipynb #b512cb2f
@@ -74,11 +78,9 @@ def local_master(
     core: int = None,         # cores of each
 ) -> str:                     # a master for Spark
     "Fill in what the user left open, and let failed tasks be repeated in local mode."
-    if not master and not (n_executor or core):
-        master = 'local[*]'
     if not master:
-        threads = (n_executor or 1)*(core or 1)
-        master = f'local[{min(threads, cpu_count())}]'
+        threads = min((n_executor or 1)*(core or 1), cpu_count())
+        master = f'local[{threads}]' if n_executor or core else 'local[*]'
     if master == 'local':
         master = 'local[1]'
     return re.sub(r'^local\[([^,\]]+)\]$', rf'local[\1,{TASK_ATTEMPTS}]', master)
@@ -88,7 +90,6 @@ def log_level() -> str:
     "How much Spark's JVM says on the terminal."
     return os.environ.get('BEN_SPARK_LOG', 'FATAL').upper()
 
-# %% ../nbs/17_spark.ipynb #33137c2a
 _LOG4J = """\
 logger.a.name = org.apache.spark.api.python.PythonGatewayServer
 logger.a.level = {level}
@@ -128,7 +129,7 @@ def _cluster_conf(master, n_executor, core):
         conf['spark.executor.memoryOverhead'] = f'{max(1024, 512*core)}m'
     return conf
 
-# %% ../nbs/17_spark.ipynb #1d09204b
+# %% ../nbs/17_spark.ipynb #7f1dd0c0
 def _daemon_module(master):
     "The module that starts Python workers."
     ours = master.startswith('local[') and sys.platform == 'linux'
@@ -145,7 +146,7 @@ def _executor_conf(master, n_executor, core, executor_mem):
 
 def _on_loopback(master): return re.search(r'^local|127\.0\.0\.1|localhost', master) is not None
 
-# %% ../nbs/17_spark.ipynb #e8fbdc51
+# %% ../nbs/17_spark.ipynb #7cb958d9
 def session_conf(
     master: str,                # as of `local_master`
     n_executor: int = None,     # executors on a cluster (default 2)
@@ -182,7 +183,7 @@ def _set_environment(master):
     if _on_loopback(master):
         os.environ.setdefault('SPARK_LOCAL_IP', '127.0.0.1')
 
-# %% ../nbs/17_spark.ipynb #b35b9fa9
+# %% ../nbs/17_spark.ipynb #adf52b09
 def _spark_refusal(master, e):
     "Why Spark did not start, from Py4J's long message."
     cause = re.search(r'^(?:: |Caused by: )?([\w.]+(?:Exception|Error): .*)', str(e), re.M)
@@ -224,12 +225,12 @@ PEAK_FIGURES = ('JVMHeapMemory', 'JVMOffHeapMemory', 'ProcessTreeJVMRSSMemory', 
 
 def _value(option): return option.get() if option.isDefined() else None
 
-# %% ../nbs/17_spark.ipynb #24b59daf
 def _duration_ms(data):
     "How long a stage took, or None when it has not ended."
     submitted, completed = _value(data.submissionTime()), _value(data.completionTime())
     return completed.getTime() - submitted.getTime() if submitted and completed else None
 
+# %% ../nbs/17_spark.ipynb #1a605b6c
 def _stage_dict(data):
     "Spark's StageData as a plain dict."
     out = dict(
@@ -264,7 +265,7 @@ def _per_executor(sc, store, stage, attempt):
                               failed=v.failedTasks(), killed=v.killedTasks())
     return out
 
-# %% ../nbs/17_spark.ipynb #71b20a8f
+# %% ../nbs/17_spark.ipynb #44b46905
 def stage_metrics(
     spark,            # SparkSession
     first: int = 0,   # leave out stages before this id
@@ -304,6 +305,65 @@ def spark_measure(
         listener.end()
         found.update({str(k): v for k, v in dict(listener.aggregateStageMetricsJavaMap()).items()})
 
+# %% ../nbs/17_spark.ipynb #480d9d00
+@dataclass
+class SparkJob:
+    "A Spark job in a thread of its own, whose tasks report while it runs."
+    spark: object             # SparkSession
+    name: str                 # what it does, for Spark's own records
+    tasks: list               # for each task a list of items
+    work: object              # function(items, seen=accumulator), a generator; runs in the workers
+    group: str = ''           # by which Spark knows the job, so that it can be cancelled
+    seen: object = None       # accumulator of a list: what tasks added, in the order of arrival
+    stages: list = None       # Spark's numbers of its stages, when the job has ended well
+    error: Exception = None   # with which it ended otherwise
+    thread: threading.Thread = None
+
+# %% ../nbs/17_spark.ipynb #ef2f9c7c
+@patch
+def run(self: SparkJob):
+    "Body of the thread."
+    sc, work = self.spark.sparkContext, functools.partial(self.work, seen=self.seen)
+    try:
+        sc.setJobGroup(self.group, self.name, True)
+        sc.parallelize(self.tasks, len(self.tasks)).flatMap(list).mapPartitions(work).collect()
+        tracker = sc.statusTracker()
+        infos = [tracker.getJobInfo(i) for i in tracker.getJobIdsForGroup(self.group)]
+        self.stages = [stage for info in infos if info for stage in info.stageIds]
+    except Exception as e:        # for whoever waits for this thread
+        self.error = e
+
+# %% ../nbs/17_spark.ipynb #dc9218a8
+@patch
+def start(self: SparkJob):
+    "Start the job in its thread."
+    from pyspark import inheritable_thread_target
+    from pyspark.accumulators import AddingAccumulatorParam
+    self.group = uuid.uuid4().hex
+    self.seen = self.spark.sparkContext.accumulator([], AddingAccumulatorParam([]))
+    self.thread = threading.Thread(target=inheritable_thread_target(self.run), daemon=True)
+    self.thread.start()
+    return self
+
+@patch
+def cancel(self: SparkJob):
+    "Stop the job and wait until it has stopped."
+    self.spark.sparkContext.cancelJobGroup(self.group)
+    self.thread.join(30)
+
+# %% ../nbs/17_spark.ipynb #4f70b4a3
+def failure_reason(
+    e: Exception,   # of a job
+) -> str:           # at most 300 characters
+    "What went wrong, from Spark's long message."
+    text = str(e)
+    before_driver = text.split('Driver stacktrace')[0]
+    python = re.findall(r'^(\w[\w.]*(?:Error|Exception|Interrupt)\b.*)$', before_driver, re.M)
+    if python and 'Traceback' in text:
+        return python[-1][:300]
+    failed = re.search(r'most recent failure: (.*)', text)
+    return (failed[1] if failed else text.strip().splitlines()[0])[:300]
+
 # %% ../nbs/17_spark.ipynb #2d5ae79b
 def package_zip(
     folder,   # where the zip goes
@@ -315,7 +375,7 @@ def package_zip(
             z.write(module, Path(package.name)/module.relative_to(package))
     return str(out)
 
-# %% ../nbs/17_spark.ipynb #2c820b75
+# %% ../nbs/17_spark.ipynb #3e8cc442
 def ship_package(
     spark,   # SparkSession
 ):
@@ -330,9 +390,8 @@ def ship_package(
 # %% ../nbs/17_spark.ipynb #fdc00afe
 def _daemon_env():
     "The environment of Spark's daemons."
-    env = {**os.environ, 'JAVA_HOME': find_java(), 'SPARK_DAEMON_MEMORY': '256m'}
-    env['SPARK_LOCAL_IP'] = '127.0.0.1'
-    env.setdefault('PYSPARK_PYTHON', sys.executable)
+    env = {'PYSPARK_PYTHON': sys.executable, **os.environ, 'JAVA_HOME': find_java(),
+           'SPARK_DAEMON_MEMORY': '256m', 'SPARK_LOCAL_IP': '127.0.0.1'}
     env.pop('PYTHONPATH', None)
     return env
 
@@ -346,7 +405,7 @@ def _spawn(folder, name, *args):
         return subprocess.Popen([str(a) for a in command], env=_daemon_env(), cwd=folder, stdout=log,
                                 stderr=subprocess.STDOUT, start_new_session=True)
 
-# %% ../nbs/17_spark.ipynb #4e649975
+# %% ../nbs/17_spark.ipynb #34f94b89
 def _wait_for(path, text, proc, seconds=60):
     "Wait until a log file holds `text`."
     end = time.monotonic() + seconds

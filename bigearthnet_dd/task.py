@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ROW_FIELDS', 'READ_BYTES', 'PROBE', 'SLOW_READ_S', 'HIDE_S', 'READERS', 'FILE_FAULTS', 'MANY_FAULTS', 'put_map',
            'put_band', 'PhaseClock', 'fill_row', 'pack_rows', 'unpack_rows', 'row_urls', 'read_rows', 'fault_record',
-           'check_lease', 'progress_url', 'convert_part', 'Records', 'freeze_imports', 'spark_task', 'daemon']
+           'check_lease', 'progress_url', 'convert_part', 'freeze_imports', 'spark_task', 'daemon']
 
 # %% ../nbs/18_task.ipynb #b21933ba
 import gc
@@ -371,16 +371,7 @@ def convert_part(
     cost = dict(phases=dict(clock), cpu_s=cpu - cpu_before, peak_rss=rss, pid=os.getpid())
     return {**done, **about, **found, **cost}
 
-# %% ../nbs/18_task.ipynb #d0a3bb3d
-class Records:
-    "Spark accumulator parameter: a list that tasks append to."
-    def zero(self, value): return []
-
-    def addInPlace(self, a, b):
-        a.extend(b)
-        return a
-
-# %% ../nbs/18_task.ipynb #a6b3a0ee
+# %% ../nbs/18_task.ipynb #f2e5a434
 _frozen_in = []   # number of the process that has done it: a worker forked from the daemon has yet to
 
 def freeze_imports():
@@ -392,7 +383,7 @@ def freeze_imports():
     zipimport.zipimporter.invalidate_caches = lambda self: None
     gc.freeze()
 
-# %% ../nbs/18_task.ipynb #3e8f69cc
+# %% ../nbs/18_task.ipynb #689708d7
 def spark_task(
     parts,            # iterator of parts, see `convert_part`
     settings: dict,   # see `convert_part`
@@ -419,7 +410,7 @@ def _prefer_installed_pyspark():
     if all(PathFinder.find_spec(name, installed) for name in ('pyspark', 'py4j')):
         sys.path[:] = installed
 
-# %% ../nbs/18_task.ipynb #49894ca8
+# %% ../nbs/18_task.ipynb #a691b18b
 def daemon():
     "PySpark's daemon, with all that a worker needs imported before it forks."
     _prefer_installed_pyspark()
