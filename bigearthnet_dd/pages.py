@@ -56,7 +56,7 @@ def numbered_store(
     finish_split(url, parts, bands, 'test')
     return root
 
-# %% ../nbs/22_pages.ipynb #dc709103
+# %% ../nbs/22_pages.ipynb #1c6a3e05
 @dataclass(frozen=True)
 class Column:
     "How the values of one column lie in memory."
@@ -65,12 +65,11 @@ class Column:
     size: int        # pixels along a side
     header: bytes    # what np.save writes before the pixels
     @property
-    def skip(self): return 4 + len(self.header)                                       # bytes before the pixels
+    def skip(self): return 4 + len(self.header)     # bytes before the pixels
+    @property                                       # bytes from row to row
+    def stride(self): return self.skip + self.size**2*np.dtype(self.dtype).itemsize
     @property
-    def stride(self): return self.skip + self.size**2*np.dtype(self.dtype).itemsize   # bytes from row to row
-    @property
-    def prefix(self):
-        "What every row begins with."
+    def prefix(self):                               # uint8: what every row begins with
         return np.frombuffer((self.stride - 4).to_bytes(4, 'little') + self.header, np.uint8)
 
 # %% ../nbs/22_pages.ipynb #2bb85c24
