@@ -4,16 +4,18 @@
 
 # %% auto #0
 __all__ = ['MEMORY', 'compiled', 'gather_images', 'gather_labels', 'gather_floats', 'gather_shorts', 'band_scaling',
-           'row_scaling', 'add_sums', 'Loan', 'MemoryPool']
+           'row_scaling', 'add_sums', 'Loan', 'MemoryPool', 'Assembler']
 
-# %% ../nbs/23_images.ipynb #8a6eb675
+# %% ../nbs/23_images.ipynb #6d4d9361
 import threading
 from collections import OrderedDict
 import numpy as np
-from fastcore.basics import patch
+from fastcore.basics import patch, store_attr
 from numba import njit, types
 from numba.extending import intrinsic
 from .core import BenError
+from .nomenclature import IGNORE
+from .pages import SLACK
 from .patches import BAND
 
 # %% ../nbs/23_images.ipynb #1258c784
@@ -299,3 +301,75 @@ def array(self: MemoryPool,
     return np.asarray(Loan(self, self.get(max(n, 64)), tuple(shape), dtype))
 
 MEMORY = MemoryPool()   # of all loaders of a process
+
+# %% ../nbs/23_images.ipynb #8ad8f826
+class Assembler:
+    "Makes batches of row groups in memory; all that is known of an image before it is read."
+    def __init__(self,
+        columns,        # Columns of the bands, then of the label
+        lut,            # uint8 (256,): class of each stored index
+        scaling=None,   # (mean, 1/std) as of `band_scaling`; None: a dict of bands as they are stored
+        smooth=False,   # bilinear instead of nearest
+        jitter=0.,      # spread of gain and offset, in standard deviations
+        seed=42,        # of jitter
+    ):
+        store_attr()
+        self.bands = columns[:-1]
+        self.floats = np.array([c.dtype == 'float32' for c in self.bands])
+        self.sizes = np.array([c.size for c in self.bands])
+        self.first_pixel = SLACK + np.array([c.skip for c in columns])   # behind a column's place in a slot
+        self.strides = np.array([c.stride for c in columns])             # bytes from row to row
+        self.pool = MEMORY
+
+# %% ../nbs/23_images.ipynb #954d96f7
+@patch
+def _addresses(self: Assembler, plan, slots, layout):
+    "uint64 (N, columns): where the planes of a batch are."
+    base = {g: s.ctypes.data for g, s in slots.items()}
+    at = np.array([base[g] for g in plan.groups.tolist()], np.uint64).reshape(-1, 1)
+    offset = layout + self.first_pixel + plan.rows[:, None]*self.strides
+    return at + offset.astype(np.uint64)
+
+# %% ../nbs/23_images.ipynb #49bc6f52
+@patch
+def _image(self: Assembler, plan, at, turns, size):
+    "Normalised images: float32 (size, 120, 120, C)."
+    n, planes = len(plan.rows), np.ascontiguousarray(at[:, :-1])
+    out = self.pool.array((size, 120, 120, len(self.bands)), np.float32)
+    scaling = row_scaling(*self.scaling, n, self.jitter, (self.seed, plan.epoch, 2), plan.first)
+    gather_images(planes, self.floats, self.sizes, turns, *scaling, self.smooth, out)
+    out[n:] = out[np.arange(size - n) % n] if n else 0     # so batch statistics stay those of real pixels
+    return out
+
+# %% ../nbs/23_images.ipynb #209c5390
+@patch
+def _stored(self: Assembler, i, at, turns, size):
+    "Band i of a batch as it is stored, 0 in places without a row."
+    column = self.bands[i]
+    out = self.pool.array((size, column.size, column.size), column.dtype)
+    gather = gather_floats if column.dtype == 'float32' else gather_shorts
+    gather(np.ascontiguousarray(at[:, i]), turns, out)
+    out[len(at):] = 0
+    return out
+
+@patch
+def _label(self: Assembler, at, turns, size):
+    "Classes: uint8 (size, 120, 120)."
+    out = self.pool.array((size, 120, 120), np.uint8)
+    gather_labels(np.ascontiguousarray(at[:, -1]), turns, self.lut, out)
+    out[len(at):] = IGNORE
+    return out
+
+# %% ../nbs/23_images.ipynb #156aa8af
+@patch
+def assemble(self: Assembler,
+    plan,     # BatchPlan
+    slots,    # {row group: slot} of all that the plan needs, as `load_group` fills them
+    layout,   # int64 (columns,): first byte of each column in a slot
+    size,     # places in the batch, at least the plan's rows
+):            # (image, label): float32 (size, 120, 120, C) or a dict of bands, and uint8 (size, 120, 120)
+    "One batch, in memory of the pool."
+    at, turns = self._addresses(plan, slots, layout), np.ascontiguousarray(plan.turns)
+    label = self._label(at, turns, size)
+    if self.scaling: return self._image(plan, at, turns, size), label
+    return {c.name: self._stored(i, at, turns, size) for i, c in enumerate(self.bands)}, label

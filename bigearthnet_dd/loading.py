@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Loader', 'batches', 'make_dataset', 'band_statistics']
 
-# %% ../nbs/24_loading.ipynb #e6a67b1b
+# %% ../nbs/24_loading.ipynb #bb525d3a
 import functools, hashlib
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
@@ -13,16 +13,15 @@ import numpy as np
 from fastcore.basics import patch, store_attr
 from fastcore.meta import delegates
 from .core import BenError, cpu_count
-from .images import MEMORY, add_sums, band_scaling, gather_floats, gather_images
-from .images import gather_labels, gather_shorts, row_scaling
+from .images import MEMORY, Assembler, add_sums, band_scaling
 from .nomenclature import CODES, IGNORE, nomenclature as classes_of
 from .order import BatchPlan, epoch_order, open_groups, shard_slices
-from .pages import SLACK, Part, PartCache, columns_of, load_group, slot_layout
+from .pages import Part, PartCache, columns_of, load_group, slot_layout
 from .patches import BAND, parse_bands
 from .storage import is_s3
 from .store import open_store
 
-# %% ../nbs/24_loading.ipynb #905408fc
+# %% ../nbs/24_loading.ipynb #4e05aaac
 class Loader:
     "One split of a store as a stream of batches."
     def __init__(self,
@@ -53,7 +52,8 @@ class Loader:
         self._read_options()
         self._check_options()
         self._set_up_images()
-        self._set_up_order()
+        self._set_up_files()
+        self._set_up_steps()
         self.next_epoch = self.next_batch = 0     # where the next iteration begins
         self.error = None                         # the exception that ended the last iteration for TensorFlow
         if state: self.restore(state)
@@ -103,22 +103,21 @@ def _check_options(self: Loader):
     for wrong, sentence in problems:
         if wrong: raise BenError(sentence)
 
-# %% ../nbs/24_loading.ipynb #abb17bb0
+# %% ../nbs/24_loading.ipynb #8eca6324
 @patch
 def _set_up_images(self: Loader):
-    "Columns, their scaling, and the classes of the labels."
-    self.columns = columns_of(self.info, self.bands)      # of the bands, then of the label
-    self.lut = np.full(256, IGNORE, np.uint8)             # class of each stored index
-    self.lut[:len(CODES)] = classes_of(self.nomenclature).lut
-    self.mean, self.scale = band_scaling(self.bands, False if self.native else self.normalise)
-    self.smooth = self.resample == 'bilinear'
-    self.floats = np.array([c.dtype == 'float32' for c in self.columns[:-1]])
-    self.sizes = np.array([c.size for c in self.columns[:-1]])
+    "Columns, and what makes images of them."
     self.pool = MEMORY
+    self.columns = columns_of(self.info, self.bands)      # of the bands, then of the label
+    lut = np.full(256, IGNORE, np.uint8)                  # class of each stored index
+    lut[:len(CODES)] = classes_of(self.nomenclature).lut
+    scaling = None if self.native else band_scaling(self.bands, self.normalise)
+    smooth = self.resample == 'bilinear'
+    self.assembler = Assembler(self.columns, lut, scaling, smooth, self.jitter, self.seed)
 
 @patch
-def _set_up_order(self: Loader):
-    "Part files, a table of row groups, and the steps of this shard."
+def _set_up_files(self: Loader):
+    "Part files and a table of row groups."
     cache = PartCache(self.cache, self.cache_gb) if self.cache else None
     parts = [Part(self.info, record, cache) for record in self.info.parts]
     self.where = [(p, g) for p in parts for g in range(len(p.record['row_groups']))]       # of each row group
@@ -127,11 +126,13 @@ def _set_up_order(self: Loader):
         raise BenError(f"The manifest of '{self.info.url}' says {self.info.rows} rows "
                        f'but its row groups have {self.rows.sum()}.')
     self.layout, self.slot_bytes = slot_layout(self.columns, int(self.rows.max()))
-    self.first_pixel = self.layout + SLACK + np.array([c.skip for c in self.columns])      # in a slot
-    self.strides = np.array([c.stride for c in self.columns])
+
+@patch
+def _set_up_steps(self: Loader):
+    "The steps of this shard."
     self.slices = shard_slices(self.info.rows, self.batch_size, self.shard, self.drop_remainder)
-    self.steps = len(self.slices)                                  # batches of this shard per epoch
-    self.shard_rows = sum(stop - first for first, stop in self.slices)
+    self.steps = len(self.slices)                                         # batches per epoch
+    self.shard_rows = sum(stop - first for first, stop in self.slices)    # rows per epoch
 
 # %% ../nbs/24_loading.ipynb #ac09ff44
 @patch
@@ -154,56 +155,7 @@ def memory(self: Loader) -> int:   # bytes
     "Row groups that this loader holds at most, open or read ahead; batches handed out come on top."
     return (open_groups(self.epoch_plans(self.next_epoch)) + self.ahead)*self.slot_bytes
 
-# %% ../nbs/24_loading.ipynb #8037cc40
-@patch
-def _addresses(self: Loader, plan, slots):
-    "uint64 (N, columns): where the planes of a batch are."
-    base = {g: s.ctypes.data for g, s in slots.items()}
-    at = np.array([base[g] for g in plan.groups.tolist()], np.uint64).reshape(-1, 1)
-    offset = self.first_pixel + plan.rows[:, None]*self.strides
-    return at + offset.astype(np.uint64)
-
-# %% ../nbs/24_loading.ipynb #04681af2
-@patch
-def _image(self: Loader, plan, at, turns, size):
-    "Normalised images, float32 (size, 120, 120, C); rows that only fill the batch repeat its first ones."
-    n, planes = len(plan.rows), np.ascontiguousarray(at[:, :-1])
-    out = self.pool.array((size, 120, 120, len(self.bands)), np.float32)
-    scaling = row_scaling(self.mean, self.scale, n, self.jitter, (self.seed, plan.epoch, 2), plan.first)
-    gather_images(planes, self.floats, self.sizes, turns, *scaling, self.smooth, out)
-    out[n:] = out[np.arange(size - n) % n] if n else 0     # real pixels, so batch statistics stay real
-    return out
-
-@patch
-def _native_band(self: Loader, i, at, turns, size):
-    "Band i of a batch as it is stored; rows that only fill the batch are 0."
-    column = self.columns[i]
-    out = self.pool.array((size, column.size, column.size), column.dtype)
-    gather = gather_floats if column.dtype == 'float32' else gather_shorts
-    gather(np.ascontiguousarray(at[:, i]), turns, out)
-    out[len(at):] = 0
-    return out
-
-# %% ../nbs/24_loading.ipynb #cd6d6991
-@patch
-def _label(self: Loader, at, turns, size):
-    "Classes, uint8 (size, 120, 120); 255 in rows that only fill the batch."
-    out = self.pool.array((size, 120, 120), np.uint8)
-    gather_labels(np.ascontiguousarray(at[:, -1]), turns, self.lut, out)
-    out[len(at):] = IGNORE
-    return out
-
-@patch
-def _assemble(self: Loader, plan, loads):
-    "Wait for the row groups of a plan and make its batch."
-    slots = {g: f.result() for g, f in loads.items()}
-    at, turns = self._addresses(plan, slots), np.ascontiguousarray(plan.turns)
-    size = self.batch_size if self.pad else len(plan.rows)
-    label = self._label(at, turns, size)
-    if not self.native: return self._image(plan, at, turns, size), label
-    return {c.name: self._native_band(i, at, turns, size) for i, c in enumerate(self.columns[:-1])}, label
-
-# %% ../nbs/24_loading.ipynb #0f232e22
+# %% ../nbs/24_loading.ipynb #10c7311c
 class _Stream:
     "The state of one iteration; a row group is named (epoch, index)."
     def __init__(self, loader, epoch, first, epochs):
@@ -217,7 +169,7 @@ class _Stream:
         self.readers = ThreadPoolExecutor(loader.workers + loader.in_flight, 'read')
         self.builders = ThreadPoolExecutor(loader.workers, 'build')
 
-# %% ../nbs/24_loading.ipynb #4bc001bf
+# %% ../nbs/24_loading.ipynb #bf9d52f0
 @patch
 def _all_plans(self: _Stream, epoch, first, epochs):
     "Plans of one epoch after the other; an epoch is planned when the first of them is asked for."
@@ -239,7 +191,14 @@ def _load(self: _Stream, group):
     load_group(part, index, loader.columns, loader.layout, slot)
     return slot
 
-# %% ../nbs/24_loading.ipynb #5e845d26
+@patch
+def _build(self: _Stream, plan, loads):
+    "Wait for the row groups of a plan and make its batch."
+    loader, slots = self.loader, {g: f.result() for g, f in loads.items()}
+    size = loader.batch_size if loader.pad else len(plan.rows)
+    return loader.assembler.assemble(plan, slots, loader.layout, size)
+
+# %% ../nbs/24_loading.ipynb #4dc88f68
 @patch
 def look_ahead(self: _Stream):
     "Start loading row groups of the plans to come, as far as memory allows."
@@ -258,10 +217,10 @@ def assemble_ahead(self: _Stream):
     while len(self.batches) <= self.loader.workers and self.coming[0] is not None:
         plan = self.coming.popleft()
         loads = {group: self.loads[epoch, group] for epoch, group in plan.keys}
-        self.batches.append((plan, self.builders.submit(self.loader._assemble, plan, loads)))
+        self.batches.append((plan, self.builders.submit(self._build, plan, loads)))
         self.look_ahead()
 
-# %% ../nbs/24_loading.ipynb #090e36b7
+# %% ../nbs/24_loading.ipynb #33014c2c
 @patch
 def release(self: _Stream, plan):
     "A batch is done: row groups that no other batch needs give their memory back."
@@ -277,7 +236,7 @@ def close(self: _Stream):
     for pool in (self.readers, self.builders):
         pool.shutdown(wait=False, cancel_futures=True)
 
-# %% ../nbs/24_loading.ipynb #0a97a548
+# %% ../nbs/24_loading.ipynb #10f8d272
 @patch
 def run(self: Loader,
     epoch=None,   # number of the first epoch; None: where the loader stands
@@ -301,7 +260,7 @@ def run(self: Loader,
     finally:
         stream.close()
 
-# %% ../nbs/24_loading.ipynb #9585195b
+# %% ../nbs/24_loading.ipynb #30c168eb
 @patch
 def _count(self: Loader, plan, seen):
     "Rows seen so far in the epoch: 0 after the last batch; raises BenError when rows are missing then."
@@ -311,7 +270,7 @@ def _count(self: Loader, plan, seen):
                        f'the manifest says {self.shard_rows} for this shard.')
     return 0
 
-# %% ../nbs/24_loading.ipynb #1e22cb69
+# %% ../nbs/24_loading.ipynb #b39f6918
 @delegates(Loader)
 def batches(
     store,             # root of the store: path or S3 URL
@@ -326,7 +285,7 @@ def batches(
     if epoch is not None: loader.set_epoch(epoch, loader.next_batch)
     return loader.run(epochs=epochs)
 
-# %% ../nbs/24_loading.ipynb #66a13f6a
+# %% ../nbs/24_loading.ipynb #9966fcfe
 @patch
 def settings(self: Loader) -> dict:   # JSON-able
     "What the order of samples depends on."
@@ -354,7 +313,7 @@ def state(self: Loader,
     epochs, batch = divmod(int(batch), self.steps)
     return dict(epoch=int(epoch) + epochs, batch=batch, settings=self.settings())
 
-# %% ../nbs/24_loading.ipynb #0701ccde
+# %% ../nbs/24_loading.ipynb #0b672a49
 @patch
 def set_epoch(self: Loader,
     epoch,     # number of the epoch
@@ -377,7 +336,7 @@ def restore(self: Loader,
                        'Take the same settings, or start without the state.')
     self.set_epoch(state['epoch'], state['batch'])
 
-# %% ../nbs/24_loading.ipynb #9602a046
+# %% ../nbs/24_loading.ipynb #411662ca
 @patch
 def signature(self: Loader):   # (image, label): TensorSpecs; image is a dict of them with normalise='native'
     "What a batch looks like to TensorFlow."
@@ -402,7 +361,7 @@ def generator(self: Loader,
         self.error = e
         raise
 
-# %% ../nbs/24_loading.ipynb #762b0f84
+# %% ../nbs/24_loading.ipynb #6a5cf73e
 def _options():
     "Options of tf.data: no autotune, no automatic sharding."
     import tensorflow as tf
@@ -432,7 +391,7 @@ def make_dataset(
     ds.loader = loader
     return ds
 
-# %% ../nbs/24_loading.ipynb #855b0bef
+# %% ../nbs/24_loading.ipynb #e3cb6628
 def _band_sums(loader):
     "One pass over the rows of a loader: for each band the five numbers of `add_sums`."
     sums = {b: np.array([0, 0, 0, np.inf, -np.inf]) for b in loader.bands}
@@ -443,7 +402,7 @@ def _band_sums(loader):
                 future.result()
     return sums
 
-# %% ../nbs/24_loading.ipynb #d60d1668
+# %% ../nbs/24_loading.ipynb #f8a76796
 def band_statistics(
     store,           # root of the store: path or S3 URL
     split='train',   # 'train', 'validation' or 'test'
