@@ -18,7 +18,7 @@ from .nomenclature import IGNORE
 from .pages import SLACK
 from .patches import BAND
 
-# %% ../nbs/23_images.ipynb #1258c784
+# %% ../nbs/23_images.ipynb #807f3fec
 def compiled(
     func,   # function in the subset of Python that numba knows
 ):          # the compiled function
@@ -28,6 +28,7 @@ def compiled(
     except RuntimeError:
         return njit(nogil=True)(func)   # a read-only installation has no place for the cache
 
+# %% ../nbs/23_images.ipynb #138eb073
 def _pointer(dtype):
     "An intrinsic: address (uint64) -> pointer to `dtype`."
     @intrinsic
@@ -39,7 +40,7 @@ def _pointer(dtype):
 
 _f4, _u2, _u1 = _pointer(types.float32), _pointer(types.uint16), _pointer(types.uint8)
 
-# %% ../nbs/23_images.ipynb #25e94746
+# %% ../nbs/23_images.ipynb #ab2184ad
 @compiled
 def _walk(size, turn):
     "First pixel, step per line and step per column of a plane in one of the eight orientations."
@@ -54,7 +55,7 @@ def _walk(size, turn):
         col = -col
     return first, line, col
 
-# %% ../nbs/23_images.ipynb #712b8ad3
+# %% ../nbs/23_images.ipynb #e68b9ed6
 @compiled
 def _nearest(plane, size, turn, mean, scale, y0, y1, out, i, c):
     "Lines y0 to y1 of channel c of image i: each source pixel repeated."
@@ -71,7 +72,7 @@ def _nearest(plane, size, turn, mean, scale, y0, y1, out, i, c):
                     for b in range(f):
                         out[i, y*f+a, x*f+b, c] = v
 
-# %% ../nbs/23_images.ipynb #9b706a8f
+# %% ../nbs/23_images.ipynb #0d314307
 @compiled
 def _bilinear(plane, size, turn, mean, scale, y0, y1, out, i, c):
     "Like `_nearest`, interpolating between pixel centres (the edge pixels are continued outwards)."
@@ -91,7 +92,7 @@ def _bilinear(plane, size, turn, mean, scale, y0, y1, out, i, c):
             b = np.float32(plane[low + k*col])*(one-p) + np.float32(plane[low + (k+1)*col])*p
             out[i, y, x, c] = (a*(one-q) + b*q - mean)*scale
 
-# %% ../nbs/23_images.ipynb #00a0837b
+# %% ../nbs/23_images.ipynb #f195dd22
 @compiled
 def gather_images(
     planes,   # uint64 (N, C): address of each plane
@@ -118,7 +119,7 @@ def gather_images(
                 else:
                     _nearest(_u2(planes[i, c]), s, turns[i], m, k, y, y+6, out, i, c)
 
-# %% ../nbs/23_images.ipynb #54ec1754
+# %% ../nbs/23_images.ipynb #d24ca25d
 @compiled
 def gather_labels(
     planes,   # uint64 (N,): address of each label plane, uint8
@@ -135,7 +136,7 @@ def gather_labels(
             for x in range(size):
                 out[i, y, x] = lut[plane[first + y*line + x*col]]
 
-# %% ../nbs/23_images.ipynb #43564372
+# %% ../nbs/23_images.ipynb #a2382eb4
 @compiled
 def _copy_plane(plane, turn, out, i):
     "A plane as it is stored, in one of the eight orientations."
@@ -145,6 +146,7 @@ def _copy_plane(plane, turn, out, i):
         for x in range(size):
             out[i, y, x] = plane[first + y*line + x*col]
 
+# %% ../nbs/23_images.ipynb #dde13ae5
 @compiled
 def gather_floats(
     planes,   # uint64 (N,): address of each plane, float32
@@ -155,6 +157,7 @@ def gather_floats(
     for i in range(len(planes)):
         _copy_plane(_f4(planes[i]), turns[i], out, i)
 
+# %% ../nbs/23_images.ipynb #07fbf78f
 @compiled
 def gather_shorts(
     planes,   # uint64 (N,): address of each plane, uint16
@@ -165,7 +168,7 @@ def gather_shorts(
     for i in range(len(planes)):
         _copy_plane(_u2(planes[i]), turns[i], out, i)
 
-# %% ../nbs/23_images.ipynb #675517d9
+# %% ../nbs/23_images.ipynb #62434e23
 def _statistics(bands, normalise):
     "{band: (mean, std)} from any of the forms that `normalise` has; bands may be missing."
     if normalise is True: return {b: (BAND[b].mean, BAND[b].std) for b in bands}
@@ -174,7 +177,7 @@ def _statistics(bands, normalise):
     def pair(v): return (v['mean'], v['std']) if isinstance(v, dict) else tuple(v)
     return {b: pair(v) for b, v in dict(normalise).items()}
 
-# %% ../nbs/23_images.ipynb #767066a2
+# %% ../nbs/23_images.ipynb #01ae133f
 def band_scaling(
     bands,            # names of bands
     normalise=True,   # True: published statistics; False: as stored; DataFrame or dict of mean and std
@@ -191,7 +194,7 @@ def band_scaling(
         raise BenError('normalise: means must be finite and standard deviations positive.')
     return mean, 1/std
 
-# %% ../nbs/23_images.ipynb #ab9b58dd
+# %% ../nbs/23_images.ipynb #eeffcdce
 def row_scaling(
     mean,       # float32 (C,): of each band
     scale,      # float32 (C,): 1/standard deviation of each band
@@ -208,7 +211,7 @@ def row_scaling(
     gain = np.maximum(1 + draws[:, 0], .1)
     return mean - draws[:, 1]/(scale*gain), scale*gain
 
-# %% ../nbs/23_images.ipynb #156fa72f
+# %% ../nbs/23_images.ipynb #97cd041d
 @compiled
 def add_sums(
     values,   # float32 or uint16 (n,): pixels; those that are not finite are left out
@@ -225,7 +228,7 @@ def add_sums(
             out[3] = min(out[3], d)
             out[4] = max(out[4], d)
 
-# %% ../nbs/23_images.ipynb #1f1e46a1
+# %% ../nbs/23_images.ipynb #3129edfc
 class Loan:
     "Memory lent out as an array; it goes back to its pool when nothing refers to it any more."
     def __init__(self,
@@ -239,7 +242,7 @@ class Loan:
         self.__array_interface__ = dict(data=place, shape=shape, typestr=typestr, version=3)
     def __del__(self): self.pool.put(self.memory)
 
-# %% ../nbs/23_images.ipynb #f9aba38b
+# %% ../nbs/23_images.ipynb #88f2a9f4
 class MemoryPool:
     "Blocks of memory, aligned to 64 bytes, that are used again."
     def __init__(self,
@@ -251,7 +254,7 @@ class MemoryPool:
         self.made = 0                   # blocks ever made
         self.lock = threading.RLock()   # reentrant: the garbage collector may give a block back at any moment
 
-# %% ../nbs/23_images.ipynb #be0e264e
+# %% ../nbs/23_images.ipynb #ba784c9c
 @patch
 def get(self: MemoryPool,
     n,   # bytes
@@ -267,7 +270,7 @@ def get(self: MemoryPool,
     first = -block.ctypes.data % 64
     return block[first:first + n]
 
-# %% ../nbs/23_images.ipynb #a015f5da
+# %% ../nbs/23_images.ipynb #8570aad0
 @patch
 def put(self: MemoryPool,
     block,   # uint8 array from `get`
@@ -280,6 +283,7 @@ def put(self: MemoryPool,
         while self.idle > self.keep and self.free:
             self._drop_one()
 
+# %% ../nbs/23_images.ipynb #6877686d
 @patch
 def _drop_one(self: MemoryPool):
     "Forget one block of the size that was not asked for the longest."
@@ -290,7 +294,7 @@ def _drop_one(self: MemoryPool):
     else:
         del self.free[size]
 
-# %% ../nbs/23_images.ipynb #dc8398f7
+# %% ../nbs/23_images.ipynb #a84acd7c
 @patch
 def array(self: MemoryPool,
     shape,   # of the array
@@ -302,7 +306,7 @@ def array(self: MemoryPool,
 
 MEMORY = MemoryPool()   # of all loaders of a process
 
-# %% ../nbs/23_images.ipynb #8ad8f826
+# %% ../nbs/23_images.ipynb #866d1af0
 class Assembler:
     "Makes batches of row groups in memory; all that is known of an image before it is read."
     def __init__(self,
@@ -321,7 +325,7 @@ class Assembler:
         self.strides = np.array([c.stride for c in columns])             # bytes from row to row
         self.pool = MEMORY
 
-# %% ../nbs/23_images.ipynb #954d96f7
+# %% ../nbs/23_images.ipynb #076b5338
 @patch
 def _addresses(self: Assembler, plan, slots, layout):
     "uint64 (N, columns): where the planes of a batch are."
@@ -330,7 +334,7 @@ def _addresses(self: Assembler, plan, slots, layout):
     offset = layout + self.first_pixel + plan.rows[:, None]*self.strides
     return at + offset.astype(np.uint64)
 
-# %% ../nbs/23_images.ipynb #49bc6f52
+# %% ../nbs/23_images.ipynb #229f5897
 @patch
 def _image(self: Assembler, plan, at, turns, size):
     "Normalised images: float32 (size, 120, 120, C)."
@@ -341,7 +345,7 @@ def _image(self: Assembler, plan, at, turns, size):
     out[n:] = out[np.arange(size - n) % n] if n else 0     # so batch statistics stay those of real pixels
     return out
 
-# %% ../nbs/23_images.ipynb #209c5390
+# %% ../nbs/23_images.ipynb #ff33a550
 @patch
 def _stored(self: Assembler, i, at, turns, size):
     "Band i of a batch as it is stored, 0 in places without a row."
@@ -352,6 +356,7 @@ def _stored(self: Assembler, i, at, turns, size):
     out[len(at):] = 0
     return out
 
+# %% ../nbs/23_images.ipynb #542e28d0
 @patch
 def _label(self: Assembler, at, turns, size):
     "Classes: uint8 (size, 120, 120)."
@@ -360,7 +365,7 @@ def _label(self: Assembler, at, turns, size):
     out[len(at):] = IGNORE
     return out
 
-# %% ../nbs/23_images.ipynb #156aa8af
+# %% ../nbs/23_images.ipynb #1581c3a0
 @patch
 def assemble(self: Assembler,
     plan,     # BatchPlan

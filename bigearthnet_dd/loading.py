@@ -103,7 +103,7 @@ def _check_options(self: Loader):
     for wrong, sentence in problems:
         if wrong: raise BenError(sentence)
 
-# %% ../nbs/24_loading.ipynb #8eca6324
+# %% ../nbs/24_loading.ipynb #12f04e91
 @patch
 def _set_up_images(self: Loader):
     "Columns, and what makes images of them."
@@ -115,6 +115,7 @@ def _set_up_images(self: Loader):
     smooth = self.resample == 'bilinear'
     self.assembler = Assembler(self.columns, lut, scaling, smooth, self.jitter, self.seed)
 
+# %% ../nbs/24_loading.ipynb #b6168799
 @patch
 def _set_up_files(self: Loader):
     "Part files and a table of row groups."
@@ -127,6 +128,7 @@ def _set_up_files(self: Loader):
                        f'but its row groups have {self.rows.sum()}.')
     self.layout, self.slot_bytes = slot_layout(self.columns, int(self.rows.max()))
 
+# %% ../nbs/24_loading.ipynb #a22e125b
 @patch
 def _set_up_steps(self: Loader):
     "The steps of this shard."
@@ -134,7 +136,7 @@ def _set_up_steps(self: Loader):
     self.steps = len(self.slices)                                         # batches per epoch
     self.shard_rows = sum(stop - first for first, stop in self.slices)    # rows per epoch
 
-# %% ../nbs/24_loading.ipynb #ac09ff44
+# %% ../nbs/24_loading.ipynb #6433499b
 @patch
 def epoch_plans(self: Loader,
     epoch,     # number of the epoch
@@ -149,13 +151,13 @@ def epoch_plans(self: Loader,
     steps = list(enumerate(self.slices))[first:]
     return [BatchPlan(epoch, t, group[a:b], row[a:b], turn[a:b], a) for t, (a, b) in steps]
 
-# %% ../nbs/24_loading.ipynb #75a3fbc3
+# %% ../nbs/24_loading.ipynb #c0bb9497
 @patch
 def memory(self: Loader) -> int:   # bytes
     "Row groups that this loader holds at most, open or read ahead; batches handed out come on top."
     return (open_groups(self.epoch_plans(self.next_epoch)) + self.ahead)*self.slot_bytes
 
-# %% ../nbs/24_loading.ipynb #10c7311c
+# %% ../nbs/24_loading.ipynb #bde76085
 class _Stream:
     "The state of one iteration; a row group is named (epoch, index)."
     def __init__(self, loader, epoch, first, epochs):
@@ -169,7 +171,7 @@ class _Stream:
         self.readers = ThreadPoolExecutor(loader.workers + loader.in_flight, 'read')
         self.builders = ThreadPoolExecutor(loader.workers, 'build')
 
-# %% ../nbs/24_loading.ipynb #bf9d52f0
+# %% ../nbs/24_loading.ipynb #cb0884e6
 @patch
 def _all_plans(self: _Stream, epoch, first, epochs):
     "Plans of one epoch after the other; an epoch is planned when the first of them is asked for."
@@ -182,6 +184,7 @@ def _all_plans(self: _Stream, epoch, first, epochs):
         epoch, first = epoch + 1, 0
         epochs = None if epochs is None else epochs - 1
 
+# %% ../nbs/24_loading.ipynb #a5c98466
 @patch
 def _load(self: _Stream, group):
     "The slot of one row group."
@@ -191,6 +194,7 @@ def _load(self: _Stream, group):
     load_group(part, index, loader.columns, loader.layout, slot)
     return slot
 
+# %% ../nbs/24_loading.ipynb #4d9620ca
 @patch
 def _build(self: _Stream, plan, loads):
     "Wait for the row groups of a plan and make its batch."
@@ -198,7 +202,7 @@ def _build(self: _Stream, plan, loads):
     size = loader.batch_size if loader.pad else len(plan.rows)
     return loader.assembler.assemble(plan, slots, loader.layout, size)
 
-# %% ../nbs/24_loading.ipynb #4dc88f68
+# %% ../nbs/24_loading.ipynb #536bbe86
 @patch
 def look_ahead(self: _Stream):
     "Start loading row groups of the plans to come, as far as memory allows."
@@ -210,6 +214,7 @@ def look_ahead(self: _Stream):
             if key not in self.loads:
                 self.loads[key] = self.readers.submit(self._load, key[1])
 
+# %% ../nbs/24_loading.ipynb #efa1aab0
 @patch
 def assemble_ahead(self: _Stream):
     "Give the next plans to the threads that assemble; at most workers + 1 batches are in the making."
@@ -220,7 +225,7 @@ def assemble_ahead(self: _Stream):
         self.batches.append((plan, self.builders.submit(self._build, plan, loads)))
         self.look_ahead()
 
-# %% ../nbs/24_loading.ipynb #33014c2c
+# %% ../nbs/24_loading.ipynb #564db61a
 @patch
 def release(self: _Stream, plan):
     "A batch is done: row groups that no other batch needs give their memory back."
@@ -230,13 +235,14 @@ def release(self: _Stream, plan):
             self.loader.pool.put(self.loads.pop(key).result())
             del self.uses[key]
 
+# %% ../nbs/24_loading.ipynb #7598b685
 @patch
 def close(self: _Stream):
     "Let the threads end after what they are doing now."
     for pool in (self.readers, self.builders):
         pool.shutdown(wait=False, cancel_futures=True)
 
-# %% ../nbs/24_loading.ipynb #10f8d272
+# %% ../nbs/24_loading.ipynb #6c7c42dd
 @patch
 def run(self: Loader,
     epoch=None,   # number of the first epoch; None: where the loader stands
@@ -260,7 +266,7 @@ def run(self: Loader,
     finally:
         stream.close()
 
-# %% ../nbs/24_loading.ipynb #30c168eb
+# %% ../nbs/24_loading.ipynb #faae4d33
 @patch
 def _count(self: Loader, plan, seen):
     "Rows seen so far in the epoch: 0 after the last batch; raises BenError when rows are missing then."
@@ -270,7 +276,7 @@ def _count(self: Loader, plan, seen):
                        f'the manifest says {self.shard_rows} for this shard.')
     return 0
 
-# %% ../nbs/24_loading.ipynb #b39f6918
+# %% ../nbs/24_loading.ipynb #a84275ad
 @delegates(Loader)
 def batches(
     store,             # root of the store: path or S3 URL
@@ -285,7 +291,7 @@ def batches(
     if epoch is not None: loader.set_epoch(epoch, loader.next_batch)
     return loader.run(epochs=epochs)
 
-# %% ../nbs/24_loading.ipynb #9966fcfe
+# %% ../nbs/24_loading.ipynb #8da2290b
 @patch
 def settings(self: Loader) -> dict:   # JSON-able
     "What the order of samples depends on."
@@ -304,6 +310,7 @@ def settings(self: Loader) -> dict:   # JSON-able
         drop_remainder=self.drop_remainder,
     )
 
+# %% ../nbs/24_loading.ipynb #2c8b61c8
 @patch
 def state(self: Loader,
     epoch: int,       # number of the epoch
@@ -313,7 +320,7 @@ def state(self: Loader,
     epochs, batch = divmod(int(batch), self.steps)
     return dict(epoch=int(epoch) + epochs, batch=batch, settings=self.settings())
 
-# %% ../nbs/24_loading.ipynb #0b672a49
+# %% ../nbs/24_loading.ipynb #46db4f5d
 @patch
 def set_epoch(self: Loader,
     epoch,     # number of the epoch
@@ -324,6 +331,7 @@ def set_epoch(self: Loader,
         raise BenError(f'Epoch {epoch}, batch {batch} does not exist: an epoch has {self.steps} batches.')
     self.next_epoch, self.next_batch = int(epoch), int(batch)
 
+# %% ../nbs/24_loading.ipynb #d29c1c2d
 @patch
 def restore(self: Loader,
     state,   # as of `state`
@@ -336,7 +344,7 @@ def restore(self: Loader,
                        'Take the same settings, or start without the state.')
     self.set_epoch(state['epoch'], state['batch'])
 
-# %% ../nbs/24_loading.ipynb #411662ca
+# %% ../nbs/24_loading.ipynb #934a123a
 @patch
 def signature(self: Loader):   # (image, label): TensorSpecs; image is a dict of them with normalise='native'
     "What a batch looks like to TensorFlow."
@@ -348,6 +356,7 @@ def signature(self: Loader):   # (image, label): TensorSpecs; image is a dict of
     if not self.native: return spec((120, 120, len(self.bands)), 'float32'), label
     return {c.name: spec((c.size, c.size), c.dtype) for c in self.columns[:-1]}, label
 
+# %% ../nbs/24_loading.ipynb #3060581f
 @patch
 def generator(self: Loader,
     epochs,   # epochs one after the other; None: for ever
@@ -361,7 +370,7 @@ def generator(self: Loader,
         self.error = e
         raise
 
-# %% ../nbs/24_loading.ipynb #6a5cf73e
+# %% ../nbs/24_loading.ipynb #590050b1
 def _options():
     "Options of tf.data: no autotune, no automatic sharding."
     import tensorflow as tf
@@ -371,6 +380,7 @@ def _options():
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options
 
+# %% ../nbs/24_loading.ipynb #29316bfc
 @delegates(Loader)
 def make_dataset(
     store,           # root of the store: path or S3 URL
@@ -391,7 +401,7 @@ def make_dataset(
     ds.loader = loader
     return ds
 
-# %% ../nbs/24_loading.ipynb #e3cb6628
+# %% ../nbs/24_loading.ipynb #041d596c
 def _band_sums(loader):
     "One pass over the rows of a loader: for each band the five numbers of `add_sums`."
     sums = {b: np.array([0, 0, 0, np.inf, -np.inf]) for b in loader.bands}
@@ -402,7 +412,7 @@ def _band_sums(loader):
                 future.result()
     return sums
 
-# %% ../nbs/24_loading.ipynb #f8a76796
+# %% ../nbs/24_loading.ipynb #3965d86f
 def band_statistics(
     store,           # root of the store: path or S3 URL
     split='train',   # 'train', 'validation' or 'test'

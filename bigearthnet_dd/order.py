@@ -85,7 +85,7 @@ def shard_slices(
         out.append((steps*total + index*rest//count, steps*total + (index+1)*rest//count))
     return out
 
-# %% ../nbs/21_order.ipynb #5eaf0016
+# %% ../nbs/21_order.ipynb #1f569a5d
 @dataclass
 class BatchPlan:
     "One batch of one epoch before it exists."
@@ -100,7 +100,7 @@ class BatchPlan:
     @property
     def keys(self): return [(self.epoch, g) for g in self.needs]             # their names over several epochs
 
-# %% ../nbs/21_order.ipynb #e4580425
+# %% ../nbs/21_order.ipynb #85f34ba6
 def open_groups(
     plans,   # BatchPlans in their order
 ) -> int:    # row groups
@@ -115,7 +115,7 @@ def open_groups(
     np.add.at(change, [t + 1 for t in last.values()], -1)
     return int(change.cumsum().max(initial=0))
 
-# %% ../nbs/21_order.ipynb #11ed9d1b
+# %% ../nbs/21_order.ipynb #48542d6c
 def _numbered_plane(band, number, rng):
     "Random pixels of a band with the published mean and spread; the first one is `number`."
     size, mean, std = BAND[band].size, BAND[band].mean, BAND[band].std
@@ -126,6 +126,7 @@ def _numbered_plane(band, number, rng):
     plane.flat[0] = number
     return plane
 
+# %% ../nbs/21_order.ipynb #4b522947
 def _numbered_rows(first, n, bands):
     "n rows as `write_part` takes them; their first pixels hold their number, `first` on."
     rng = np.random.default_rng([0, first])
@@ -134,7 +135,7 @@ def _numbered_rows(first, n, bands):
         planes = {b: _numbered_plane(b, i, rng) for b in parse_bands(bands)}
         yield dict(patch_id=f'P{i:06d}', country='Testland', label=label, **planes)
 
-# %% ../nbs/21_order.ipynb #b3a5fd3d
+# %% ../nbs/21_order.ipynb #4791ffb8
 def numbered_store(
     name,            # of its folder below `build/scratch`, emptied if it is there
     sizes,           # rows of each part file

@@ -34,7 +34,7 @@ class Column:
     def prefix(self):                               # uint8: what every row begins with
         return np.frombuffer((self.stride - 4).to_bytes(4, 'little') + self.header, np.uint8)
 
-# %% ../nbs/22_pages.ipynb #d61a2eaf
+# %% ../nbs/22_pages.ipynb #4a3209cd
 def _column(info, name):
     "The Column of one band or of 'label'; raises BenError when the store declares something else."
     dtype, shape = ('uint8', (120, 120)) if name == 'label' else (BAND[name].dtype, BAND[name].shape)
@@ -49,6 +49,7 @@ def _column(info, name):
                        f'expected {dtype} {shape}.')
     return Column(name, dtype, shape[0], npy_header(np.dtype(dtype), shape))
 
+# %% ../nbs/22_pages.ipynb #24794c9b
 def columns_of(
     info,     # StoreInfo of a split
     bands,    # names of bands
@@ -56,7 +57,7 @@ def columns_of(
     "The columns that a loader reads, checked against what BigEarthNet's bands are."
     return [_column(info, name) for name in [*bands, 'label']]
 
-# %% ../nbs/22_pages.ipynb #1ec87250
+# %% ../nbs/22_pages.ipynb #5ee82cee
 def _varint(buf, pos):
     "An unsigned LEB128 integer and the place behind it; raises ValueError or IndexError."
     out = shift = 0
@@ -68,12 +69,13 @@ def _varint(buf, pos):
         if byte < 128: return out, pos
     raise ValueError('integer too long')
 
+# %% ../nbs/22_pages.ipynb #299d9e8f
 def _zigzag(buf, pos):
     "A signed integer (0, -1, 1, -2, ... are stored as 0, 1, 2, 3, ...) and the place behind it."
     n, pos = _varint(buf, pos)
     return (n >> 1) ^ -(n & 1), pos
 
-# %% ../nbs/22_pages.ipynb #bbe178df
+# %% ../nbs/22_pages.ipynb #73915f42
 def _thrift(buf, pos, depth=0):
     "A struct as {field number: value}; raises ValueError or IndexError for what a page header cannot hold."
     out, field = {}, 0
@@ -86,6 +88,7 @@ def _thrift(buf, pos, depth=0):
         out[field], pos = _thrift_value(buf, pos, head & 15, depth)
     return out, pos + 1
 
+# %% ../nbs/22_pages.ipynb #03c2fe75
 def _thrift_value(buf, pos, kind, depth):
     "A value of one of the types that page headers have, and the place behind it."
     if kind in (1, 2): return kind == 1, pos                         # true, false
@@ -95,7 +98,7 @@ def _thrift_value(buf, pos, kind, depth):
     n, pos = _varint(buf, pos)                                       # bytes of statistics are skipped
     return None, pos + n
 
-# %% ../nbs/22_pages.ipynb #e8664952
+# %% ../nbs/22_pages.ipynb #3c630e02
 def page_header(
     buf,    # uint8 array: the bytes of a column chunk
     pos,    # where the page begins
@@ -110,13 +113,14 @@ def page_header(
         raise ValueError('sizes that do not fit')
     return full, packed, values, pos
 
-# %% ../nbs/22_pages.ipynb #95dfd0f8
+# %% ../nbs/22_pages.ipynb #6125aac0
 def _plain(src, out):
     "No compression: copy."
     if len(src) != len(out): raise ValueError('a page is shorter than it says')
     out[:] = src
     return out
 
+# %% ../nbs/22_pages.ipynb #df7c7cbb
 def _codec(name):
     "A function (compressed bytes, array to fill) -> what was filled, for a Parquet codec; raises ValueError."
     import imagecodecs as ic
@@ -126,7 +130,7 @@ def _codec(name):
     if name == 'LZ4': return lambda src, out: ic.lz4_decode(src, header=False, out=out)
     raise ValueError(f'compression {name} is not supported: zstd, lz4, snappy or none')
 
-# %% ../nbs/22_pages.ipynb #a0d8cc89
+# %% ../nbs/22_pages.ipynb #d5611473
 SLACK = 64   # bytes before the first row, for the levels of a nullable column
 
 def _unpack_page(unpack, packed, full, memory, first, levels):
@@ -137,6 +141,7 @@ def _unpack_page(unpack, packed, full, memory, first, levels):
         raise ValueError('a page is shorter than it says')
     memory[begin:first] = saved
 
+# %% ../nbs/22_pages.ipynb #33b6a0f8
 def _check_rows(table, column):
     "Raises ValueError unless every row (uint8, (rows, stride)) is an array of the column's dtype and shape."
     if not (table[:, :column.skip] == column.prefix).all():
@@ -144,7 +149,7 @@ def _check_rows(table, column):
     if column.name == 'label' and table[:, column.skip:].max() >= len(CODES):
         raise ValueError(f'a label is not one of the {len(CODES)} indices')
 
-# %% ../nbs/22_pages.ipynb #b24c650b
+# %% ../nbs/22_pages.ipynb #bd99bf65
 def decode_chunk(
     chunk,     # uint8 array: the bytes of one column chunk
     codec,     # Parquet's name of the compression
@@ -165,7 +170,7 @@ def decode_chunk(
         pos += packed
     _check_rows(memory[SLACK:SLACK+rows*stride].reshape(rows, stride), column)
 
-# %% ../nbs/22_pages.ipynb #d50cad1b
+# %% ../nbs/22_pages.ipynb #b2cf4ba6
 class Part:
     "One Parquet file of a split; reads byte ranges of it from a disk or from S3."
     def __init__(self,
@@ -185,7 +190,7 @@ class Part:
         raise BenError(f'{self.url}: {what}. The file is damaged or does not belong to this store; '
                        'convert again.')
 
-# %% ../nbs/22_pages.ipynb #e13c5fa7
+# %% ../nbs/22_pages.ipynb #a6914488
 def _read_file(path, start, out):
     "Fill `out` from a local file; returns the bytes read."
     fd, n = os.open(path, os.O_RDONLY), 0
@@ -198,6 +203,7 @@ def _read_file(path, start, out):
         os.close(fd)
     return n
 
+# %% ../nbs/22_pages.ipynb #d7ec4a4c
 def _read_s3(url, start, out):
     "Fill `out` with one ranged request, with the retries of `storage.s3_call`; returns the bytes read."
     def body(response):
@@ -208,7 +214,7 @@ def _read_s3(url, start, out):
     span = f'bytes={start}-{start+len(out)-1}'
     return s3_call('get_object', url, Bucket=bucket, Key=key, Range=span, then=body)
 
-# %% ../nbs/22_pages.ipynb #47e55f24
+# %% ../nbs/22_pages.ipynb #4f919ac2
 @patch
 def read(self: Part,
     start,   # first byte
@@ -223,7 +229,7 @@ def read(self: Part,
         raise StorageError('other', self.url, 'read', e) from None
     if n != len(out): self.fail(f'ends before byte {start+len(out)}')
 
-# %% ../nbs/22_pages.ipynb #239cd16d
+# %% ../nbs/22_pages.ipynb #113a2b9a
 def _footer_bytes(part, tail=65536):
     "The end of a part file from its Thrift footer on."
     size = part.record['bytes']
@@ -234,6 +240,7 @@ def _footer_bytes(part, tail=65536):
     if end[-4:].tobytes() != b'PAR1' or need + 4 > size: part.fail(f'no Parquet footer at byte {size}')
     return end[-need:].tobytes() if need <= len(end) else _footer_bytes(part, need)
 
+# %% ../nbs/22_pages.ipynb #a5d8ca94
 def _metadata(part):
     "pyarrow's metadata of a part file."
     import pyarrow as pa, pyarrow.parquet as pq
@@ -242,7 +249,7 @@ def _metadata(part):
     except (pa.ArrowException, OSError, ValueError) as e:
         part.fail(f'its footer cannot be read ({str(e).splitlines()[0][:120]})')
 
-# %% ../nbs/22_pages.ipynb #426af980
+# %% ../nbs/22_pages.ipynb #32e8308d
 def _check_footer(part, meta):
     "Compare row groups and schema with the manifest."
     found = [meta.row_group(g).num_rows for g in range(meta.num_row_groups)]
@@ -254,13 +261,14 @@ def _check_footer(part, meta):
         part.fail('carries no schema of this project in its metadata')
     if schema != part.schema: part.fail('its schema differs from the manifest')
 
+# %% ../nbs/22_pages.ipynb #c8a40f0b
 def _byte_columns(meta):
     "{column name: index} of the flat columns of bytes."
     columns = [meta.schema.column(i) for i in range(meta.num_columns)]
     def flat(c): return c.max_repetition_level == 0 and c.max_definition_level <= 1
     return {c.name: i for i, c in enumerate(columns) if c.physical_type == 'BYTE_ARRAY' and flat(c)}
 
-# %% ../nbs/22_pages.ipynb #8b132ca4
+# %% ../nbs/22_pages.ipynb #a6f680e4
 def _chunk_place(part, chunk, name):
     "(first byte, bytes, codec) of a column chunk."
     if chunk.dictionary_page_offset is not None and chunk.has_dictionary_page:
@@ -270,6 +278,7 @@ def _chunk_place(part, chunk, name):
         part.fail(f'column {name} lies outside the file')
     return first, n, chunk.compression
 
+# %% ../nbs/22_pages.ipynb #74feaf2f
 def read_footer(
     part,     # Part
     names,    # columns wanted
@@ -283,9 +292,10 @@ def read_footer(
     groups = [meta.row_group(g) for g in range(meta.num_row_groups)]
     return [{name: _chunk_place(part, group.column(at[name]), name) for name in names} for group in groups]
 
-# %% ../nbs/22_pages.ipynb #e0ae9546
+# %% ../nbs/22_pages.ipynb #ffec1b07
 _started = time.time()   # files used later than this are in use by this process
 
+# %% ../nbs/22_pages.ipynb #81ab3442
 class PartCache:
     "Part files on a local disk, named by their content."
     lock = threading.Lock()      # one for all caches: two of them may share a folder
@@ -298,7 +308,7 @@ class PartCache:
         self.coming = 0                                                  # bytes that are being fetched
         self.folder.mkdir(parents=True, exist_ok=True)
 
-# %% ../nbs/22_pages.ipynb #abd4ad3e
+# %% ../nbs/22_pages.ipynb #125cf62b
 @patch
 def _room(self: PartCache, n):
     "Whether n more bytes fit, after removing files that nobody here uses."
@@ -311,7 +321,7 @@ def _room(self: PartCache, n):
         total -= size
     return total <= self.limit
 
-# %% ../nbs/22_pages.ipynb #0b31164e
+# %% ../nbs/22_pages.ipynb #b832d301
 @patch
 def get(self: PartCache,
     url,      # where the part file is
@@ -331,7 +341,7 @@ def get(self: PartCache,
     os.utime(file)
     return str(file)
 
-# %% ../nbs/22_pages.ipynb #184ec89b
+# %% ../nbs/22_pages.ipynb #766612e9
 @patch
 def _fetch(self: PartCache, url, record, file):
     "Fetch, check, rename; raises BenError when the content is not what the manifest says."
@@ -347,7 +357,7 @@ def _fetch(self: PartCache, url, record, file):
     finally:
         half.unlink(missing_ok=True)
 
-# %% ../nbs/22_pages.ipynb #28e80c7d
+# %% ../nbs/22_pages.ipynb #0b8de055
 _of_this_thread = threading.local()
 
 def _thread_buffer(n):
@@ -356,6 +366,7 @@ def _thread_buffer(n):
         _of_this_thread.buffer = np.empty(int(n*1.2), np.uint8)
     return _of_this_thread.buffer[:n]
 
+# %% ../nbs/22_pages.ipynb #eaecac7a
 @patch
 def _locate(self: Part, names):
     "What `read_footer` says; the first call reads it, from the cache when there is one."
@@ -366,7 +377,7 @@ def _locate(self: Part, names):
             self.chunks = read_footer(self, names)
     return self.chunks
 
-# %% ../nbs/22_pages.ipynb #936f8add
+# %% ../nbs/22_pages.ipynb #fa89bfb2
 def _ranges(chunks, gap=1 << 18):
     "Chunks sorted by place and merged to ranges (first, stop, names) with gaps of at most `gap` bytes."
     out = []
@@ -379,7 +390,7 @@ def _ranges(chunks, gap=1 << 18):
             out.append((first, first + n, [name]))
     return out
 
-# %% ../nbs/22_pages.ipynb #07d88f22
+# %% ../nbs/22_pages.ipynb #16373fc2
 def slot_layout(
     columns,   # Columns
     rows,      # rows of the longest row group
@@ -388,7 +399,7 @@ def slot_layout(
     sizes = [-(-(SLACK + rows*c.stride)//64)*64 for c in columns]
     return np.cumsum([0, *sizes[:-1]]), sum(sizes)
 
-# %% ../nbs/22_pages.ipynb #987ee189
+# %% ../nbs/22_pages.ipynb #1a2578ec
 def load_group(
     part,      # Part
     group,     # index of the row group in it

@@ -12,7 +12,7 @@ from .core import BenError
 from .storage import is_s3, join, local_path, read_bytes
 from .store import open_store
 
-# %% ../nbs/25_petastorm_reader.ipynb #f1ed682f
+# %% ../nbs/25_petastorm_reader.ipynb #0998cda9
 @functools.lru_cache(None)
 def exact_pool() -> type:   # made on first use, as petastorm takes long to import
     "petastorm's ThreadPool without the race."
@@ -24,7 +24,7 @@ def exact_pool() -> type:   # made on first use, as petastorm takes long to impo
             return ended and super().all_workers_done()
     return ExactThreadPool
 
-# %% ../nbs/25_petastorm_reader.ipynb #444b4432
+# %% ../nbs/25_petastorm_reader.ipynb #691050c1
 @functools.lru_cache(None)
 def exact_reader() -> type:   # made on first use
     "petastorm's Reader that counts rows."
@@ -44,7 +44,7 @@ def exact_reader() -> type:   # made on first use
             return row
     return ExactReader
 
-# %% ../nbs/25_petastorm_reader.ipynb #1ced7082
+# %% ../nbs/25_petastorm_reader.ipynb #d177df88
 def _read_pickle(url):
     "The bytes of petastorm's pickle, or None; they are not unpickled."
     import pyarrow as pa, pyarrow.parquet as pq
@@ -56,7 +56,7 @@ def _read_pickle(url):
         raise BenError(f'{url} cannot be read ({reason}); make_dataset does not need it.') from None
     return (schema.metadata or {}).get(UNISCHEMA_KEY)
 
-# %% ../nbs/25_petastorm_reader.ipynb #5cbd81db
+# %% ../nbs/25_petastorm_reader.ipynb #31c61005
 def check_pickle(
     info,    # StoreInfo of a split
 ):           # raises BenError unless the pickle is byte for byte the one that belongs to the store's bands
@@ -69,7 +69,7 @@ def check_pickle(
                        'Opening it with petastorm can run code: use make_dataset, which never unpickles, '
                        'or pass trust=True if you know where the store comes from.')
 
-# %% ../nbs/25_petastorm_reader.ipynb #ec9b9c93
+# %% ../nbs/25_petastorm_reader.ipynb #ae6a8248
 def open_petastorm(
     store,             # root of the store: a local path
     split='train',     # 'train', 'validation' or 'test'
