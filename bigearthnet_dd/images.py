@@ -18,11 +18,11 @@ from .nomenclature import IGNORE
 from .pages import SLACK
 from .patches import BAND
 
-# %% ../nbs/23_images.ipynb #807f3fec
+# %% ../nbs/23_images.ipynb #94efa79c
 def compiled(
     func,   # function in the subset of Python that numba knows
 ):          # the compiled function
-    "numba's njit that releases the GIL; the compiled code is kept on disk where that is possible."
+    "numba's njit that releases the GIL, the compiled code is kept on disk where that is possible."
     try:
         return njit(nogil=True, cache=True)(func)
     except RuntimeError:
@@ -92,11 +92,11 @@ def _bilinear(plane, size, turn, mean, scale, y0, y1, out, i, c):
             b = np.float32(plane[low + k*col])*(one-p) + np.float32(plane[low + (k+1)*col])*p
             out[i, y, x, c] = (a*(one-q) + b*q - mean)*scale
 
-# %% ../nbs/23_images.ipynb #f195dd22
+# %% ../nbs/23_images.ipynb #e2aee3c1
 @compiled
 def gather_images(
     planes,   # uint64 (N, C): address of each plane
-    floats,   # bool (C,): float32 planes; the others are uint16
+    floats,   # bool (C,): float32 planes, the others are uint16
     sizes,    # int64 (C,): pixels along a side
     turns,    # uint8 (N,): orientation of each row
     mean,     # float32 (N, C): subtracted
@@ -177,11 +177,11 @@ def _statistics(bands, normalise):
     def pair(v): return (v['mean'], v['std']) if isinstance(v, dict) else tuple(v)
     return {b: pair(v) for b, v in dict(normalise).items()}
 
-# %% ../nbs/23_images.ipynb #01ae133f
+# %% ../nbs/23_images.ipynb #5dff2a5e
 def band_scaling(
     bands,            # names of bands
-    normalise=True,   # True: published statistics; False: as stored; DataFrame or dict of mean and std
-):                    # (mean, 1/std): float32 (C,) each; raises BenError
+    normalise=True,   # True: published statistics, False: as stored; DataFrame or dict of mean and std
+):                    # (mean, 1/std): float32 (C,) each, raises BenError
     "What is subtracted from each band, and what it is multiplied with."
     if normalise is False: return np.zeros(len(bands), np.float32), np.ones(len(bands), np.float32)
     stats = _statistics(bands, normalise)
@@ -242,14 +242,14 @@ class Loan:
         self.__array_interface__ = dict(data=place, shape=shape, typestr=typestr, version=3)
     def __del__(self): self.pool.put(self.memory)
 
-# %% ../nbs/23_images.ipynb #88f2a9f4
+# %% ../nbs/23_images.ipynb #41e5ff67
 class MemoryPool:
     "Blocks of memory, aligned to 64 bytes, that are used again."
     def __init__(self,
         keep=2 << 30,   # bytes of unused memory that are kept at most
     ):
         self.keep = keep
-        self.free = OrderedDict()       # size -> blocks that nobody uses; the size asked for last stands last
+        self.free = OrderedDict()       # size -> blocks that nobody uses, the size asked for last stands last
         self.idle = 0                   # bytes of all these blocks
         self.made = 0                   # blocks ever made
         self.lock = threading.RLock()   # reentrant: the garbage collector may give a block back at any moment
@@ -294,25 +294,25 @@ def _drop_one(self: MemoryPool):
     else:
         del self.free[size]
 
-# %% ../nbs/23_images.ipynb #a84acd7c
+# %% ../nbs/23_images.ipynb #fa2ed307
 @patch
 def array(self: MemoryPool,
     shape,   # of the array
     dtype,   # of the array
 ):           # numpy array with old content
-    "A lent array; its memory comes back by itself."
+    "A lent array, its memory comes back by itself."
     n = int(np.prod(shape))*np.dtype(dtype).itemsize
     return np.asarray(Loan(self, self.get(max(n, 64)), tuple(shape), dtype))
 
 MEMORY = MemoryPool()   # of all loaders of a process
 
-# %% ../nbs/23_images.ipynb #866d1af0
+# %% ../nbs/23_images.ipynb #92d65c89
 class Assembler:
     "Makes batches of row groups in memory; all that is known of an image before it is read."
     def __init__(self,
         columns,        # Columns of the bands, then of the label
         lut,            # uint8 (256,): class of each stored index
-        scaling=None,   # (mean, 1/std) as of `band_scaling`; None: a dict of bands as they are stored
+        scaling=None,   # (mean, 1/std) as of `band_scaling`, None: a dict of bands as they are stored
         smooth=False,   # bilinear instead of nearest
         jitter=0.,      # spread of gain and offset, in standard deviations
         seed=42,        # of jitter

@@ -21,14 +21,14 @@ from .patches import BAND, parse_bands
 from .storage import is_s3
 from .store import open_store
 
-# %% ../nbs/24_loading.ipynb #4e05aaac
+# %% ../nbs/24_loading.ipynb #a41206fb
 class Loader:
     "One split of a store as a stream of batches."
     def __init__(self,
         store,                  # root of the store: path or S3 URL
         split,                  # 'train', 'validation' or 'test'
-        batch_size,             # rows per batch; the global batch is batch_size times the number of shards
-        bands=None,             # choice of bands ('10m', 'all', 'B02,B03', a list); None: those of the store
+        batch_size,             # rows per batch, the global batch is batch_size times the number of shards
+        bands=None,             # choice of bands ('10m', 'all', 'B02,B03', a list), None: those of the store
         nomenclature='19',      # classes of the label: '19', '45' or 'clc1'
         shuffle=True,           # False: storage order
         seed=42,                # of the order, of augmentation and of jitter
@@ -42,8 +42,8 @@ class Loader:
         jitter=0.,              # spread of a gain and an offset per row and band, in standard deviations
         lanes=8,                # see `epoch_order`
         mix=16,                 # row groups open at the same time, see `epoch_order`
-        workers=None,           # threads; default: the cores of this process
-        ahead=None,             # row groups read ahead; default: as many as threads, six more on S3
+        workers=None,           # threads, default: the cores of this process
+        ahead=None,             # row groups read ahead, default: as many as threads, six more on S3
         cache_gb=None,          # size limit of the cache folder in GB
         state=None,             # where to begin, from `loader.state(epoch, batch)`
     ):
@@ -242,13 +242,13 @@ def close(self: _Stream):
     for pool in (self.readers, self.builders):
         pool.shutdown(wait=False, cancel_futures=True)
 
-# %% ../nbs/24_loading.ipynb #6c7c42dd
+# %% ../nbs/24_loading.ipynb #08f57e04
 @patch
 def run(self: Loader,
-    epoch=None,   # number of the first epoch; None: where the loader stands
-    first=None,   # step to begin with; None: where the loader stands
-    epochs=1,     # epochs one after the other; None: for ever
-):                # generator of (image, label); raises BenError
+    epoch=None,   # number of the first epoch, None: where the loader stands
+    first=None,   # step to begin with, None: where the loader stands
+    epochs=1,     # epochs one after the other, None: for ever
+):                # generator of (image, label), raises BenError
     "Batches of one epoch or more."
     epoch = self.next_epoch if epoch is None else epoch
     first = self.next_batch if first is None else first
@@ -266,26 +266,26 @@ def run(self: Loader,
     finally:
         stream.close()
 
-# %% ../nbs/24_loading.ipynb #faae4d33
+# %% ../nbs/24_loading.ipynb #6aee6880
 @patch
 def _count(self: Loader, plan, seen):
-    "Rows seen so far in the epoch: 0 after the last batch; raises BenError when rows are missing then."
+    "Rows seen so far in the epoch: 0 after the last batch, raises BenError when rows are missing then."
     if plan.step < self.steps - 1: return seen
     if seen != self.shard_rows:
         raise BenError(f"Epoch {plan.epoch} of '{self.info.url}' gave {seen} rows, "
                        f'the manifest says {self.shard_rows} for this shard.')
     return 0
 
-# %% ../nbs/24_loading.ipynb #a84275ad
+# %% ../nbs/24_loading.ipynb #09685419
 @delegates(Loader)
 def batches(
     store,             # root of the store: path or S3 URL
     split,             # 'train', 'validation' or 'test'
     batch_size=64,     # rows per batch
-    epoch=None,        # number of the first epoch; default 0, or what `state` says
-    epochs=1,          # epochs one after the other; None: for ever
+    epoch=None,        # number of the first epoch, default 0, or what `state` says
+    epochs=1,          # epochs one after the other, None: for ever
     **kwargs,          # as of `Loader`
-):                     # iterator of (image, label), see `make_dataset`; raises BenError
+):                     # iterator of (image, label), see `make_dataset`, raises BenError
     "Batches as numpy arrays; an array stays valid as long as it is referred to."
     loader = Loader(store, split, batch_size, **kwargs)
     if epoch is not None: loader.set_epoch(epoch, loader.next_batch)
@@ -356,10 +356,10 @@ def signature(self: Loader):   # (image, label): TensorSpecs; image is a dict of
     if not self.native: return spec((120, 120, len(self.bands)), 'float32'), label
     return {c.name: spec((c.size, c.size), c.dtype) for c in self.columns[:-1]}, label
 
-# %% ../nbs/24_loading.ipynb #3060581f
+# %% ../nbs/24_loading.ipynb #426da86b
 @patch
 def generator(self: Loader,
-    epochs,   # epochs one after the other; None: for ever
+    epochs,   # epochs one after the other, None: for ever
 ):            # generator of (image, label); an exception is kept as `error`
     "One iteration for TensorFlow: begins at the state, and the next one at the next epoch."
     epoch, first = self.next_epoch, self.next_batch
@@ -380,17 +380,17 @@ def _options():
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options
 
-# %% ../nbs/24_loading.ipynb #29316bfc
+# %% ../nbs/24_loading.ipynb #f243708f
 @delegates(Loader)
 def make_dataset(
     store,           # root of the store: path or S3 URL
     split,           # 'train', 'validation' or 'test'
-    batch_size,      # rows per step; the global batch is batch_size times the number of shards
-    bands=None,      # choice of bands ('10m', 'all', 'B02,B03', a list); None: those of the store
+    batch_size,      # rows per step, the global batch is batch_size times the number of shards
+    bands=None,      # choice of bands ('10m', 'all', 'B02,B03', a list), None: those of the store
     *,
     repeat=False,    # True: epochs without end, the next one prepared while the last one ends
     **kwargs,        # as of `Loader`
-):                   # tf.data.Dataset with its Loader as `.loader`; raises BenError
+):                   # tf.data.Dataset with its Loader as `.loader`, raises BenError
     "One split of a store for Keras `fit`, distribution strategies and loops; every iteration is an epoch."
     import tensorflow as tf
     loader = Loader(store, split, batch_size, bands, **kwargs)
@@ -412,12 +412,12 @@ def _band_sums(loader):
                 future.result()
     return sums
 
-# %% ../nbs/24_loading.ipynb #3965d86f
+# %% ../nbs/24_loading.ipynb #b55b5b15
 def band_statistics(
     store,           # root of the store: path or S3 URL
     split='train',   # 'train', 'validation' or 'test'
-    bands=None,      # choice of bands; None: those of the store
-    workers=None,    # threads; default: the cores of this process
+    bands=None,      # choice of bands, None: those of the store
+    workers=None,    # threads, default: the cores of this process
     cache=None,      # local folder for part files from S3
 ):                   # DataFrame by band: mean, std, min, max, pixels (finite ones); for `normalise`
     "Mean and standard deviation of each band over all pixels of a split."

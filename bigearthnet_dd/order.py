@@ -115,9 +115,9 @@ def open_groups(
     np.add.at(change, [t + 1 for t in last.values()], -1)
     return int(change.cumsum().max(initial=0))
 
-# %% ../nbs/21_order.ipynb #48542d6c
+# %% ../nbs/21_order.ipynb #edbdc532
 def _numbered_plane(band, number, rng):
-    "Random pixels of a band with the published mean and spread; the first one is `number`."
+    "Random pixels of a band with the published mean and spread, the first one is `number`."
     size, mean, std = BAND[band].size, BAND[band].mean, BAND[band].std
     blocks = np.kron(rng.normal(size=(size//10, size//10)), np.ones((10, 10), np.float32))
     plane = mean + std*(blocks + rng.normal(size=(size, size)).astype(np.float32)*.1)
@@ -135,14 +135,14 @@ def _numbered_rows(first, n, bands):
         planes = {b: _numbered_plane(b, i, rng) for b in parse_bands(bands)}
         yield dict(patch_id=f'P{i:06d}', country='Testland', label=label, **planes)
 
-# %% ../nbs/21_order.ipynb #4791ffb8
+# %% ../nbs/21_order.ipynb #a0a69178
 def numbered_store(
     name,            # of its folder below `build/scratch`, emptied if it is there
     sizes,           # rows of each part file
     bands='10m',     # choice of bands
     group_rows=8,    # rows a row group
     codec='zstd',    # 'zstd', 'lz4', 'snappy', 'none'
-) -> str:            # root of the store; its only split is 'train'
+) -> str:            # root of the store, its only split is 'train'
     "A small store for tests: row i, over all part files, has i in the first pixel of every band."
     root, first, parts = str(scratch(name)), 0, []
     url = join(root, 'train')

@@ -34,9 +34,9 @@ class Column:
     def prefix(self):                               # uint8: what every row begins with
         return np.frombuffer((self.stride - 4).to_bytes(4, 'little') + self.header, np.uint8)
 
-# %% ../nbs/22_pages.ipynb #4a3209cd
+# %% ../nbs/22_pages.ipynb #956e4474
 def _column(info, name):
-    "The Column of one band or of 'label'; raises BenError when the store declares something else."
+    "The Column of one band or of 'label', raises BenError when the store declares something else."
     dtype, shape = ('uint8', (120, 120)) if name == 'label' else (BAND[name].dtype, BAND[name].shape)
     bands = info.schema.get('bands', {})
     declared = (info.schema if name == 'label' else bands).get(name)
@@ -49,17 +49,17 @@ def _column(info, name):
                        f'expected {dtype} {shape}.')
     return Column(name, dtype, shape[0], npy_header(np.dtype(dtype), shape))
 
-# %% ../nbs/22_pages.ipynb #24794c9b
+# %% ../nbs/22_pages.ipynb #f2b957b7
 def columns_of(
     info,     # StoreInfo of a split
     bands,    # names of bands
-) -> list:    # Columns: the bands in the order given, then 'label'; raises BenError
+) -> list:    # Columns: the bands in the order given, then 'label', raises BenError
     "The columns that a loader reads, checked against what BigEarthNet's bands are."
     return [_column(info, name) for name in [*bands, 'label']]
 
-# %% ../nbs/22_pages.ipynb #5ee82cee
+# %% ../nbs/22_pages.ipynb #c188bf4b
 def _varint(buf, pos):
-    "An unsigned LEB128 integer and the place behind it; raises ValueError or IndexError."
+    "An unsigned LEB128 integer and the place behind it, raises ValueError or IndexError."
     out = shift = 0
     while shift < 70:
         byte = int(buf[pos])
@@ -75,9 +75,9 @@ def _zigzag(buf, pos):
     n, pos = _varint(buf, pos)
     return (n >> 1) ^ -(n & 1), pos
 
-# %% ../nbs/22_pages.ipynb #73915f42
+# %% ../nbs/22_pages.ipynb #ece5e89e
 def _thrift(buf, pos, depth=0):
-    "A struct as {field number: value}; raises ValueError or IndexError for what a page header cannot hold."
+    "A struct as {field number: value}, raises ValueError or IndexError for what a page header cannot hold."
     out, field = {}, 0
     while head := int(buf[pos]):
         pos += 1
@@ -98,12 +98,12 @@ def _thrift_value(buf, pos, kind, depth):
     n, pos = _varint(buf, pos)                                       # bytes of statistics are skipped
     return None, pos + n
 
-# %% ../nbs/22_pages.ipynb #3c630e02
+# %% ../nbs/22_pages.ipynb #9faf30b3
 def page_header(
     buf,    # uint8 array: the bytes of a column chunk
     pos,    # where the page begins
 ):          # (bytes when decompressed, bytes as stored, values, first byte of the data)
-    "What the header of a plain data page says; raises ValueError or IndexError when it is not one."
+    "What the header of a plain data page says, raises ValueError or IndexError when it is not one."
     head, pos = _thrift(buf, pos)
     data = head.get(5)      # DataPageHeader: 1 values, 2 encoding (0 is plain)
     if head.get(1) != 0 or not isinstance(data, dict) or data.get(2) != 0:
@@ -120,9 +120,9 @@ def _plain(src, out):
     out[:] = src
     return out
 
-# %% ../nbs/22_pages.ipynb #df7c7cbb
+# %% ../nbs/22_pages.ipynb #cf9cdf0d
 def _codec(name):
-    "A function (compressed bytes, array to fill) -> what was filled, for a Parquet codec; raises ValueError."
+    "A function (compressed bytes, array to fill) -> what was filled, for a Parquet codec, raises ValueError."
     import imagecodecs as ic
     if name == 'UNCOMPRESSED': return _plain
     if name == 'ZSTD': return lambda src, out: ic.zstd_decode(src, out=out)
@@ -190,9 +190,9 @@ class Part:
         raise BenError(f'{self.url}: {what}. The file is damaged or does not belong to this store; '
                        'convert again.')
 
-# %% ../nbs/22_pages.ipynb #a6914488
+# %% ../nbs/22_pages.ipynb #404aa26b
 def _read_file(path, start, out):
-    "Fill `out` from a local file; returns the bytes read."
+    "Fill `out` from a local file, returns the bytes read."
     fd, n = os.open(path, os.O_RDONLY), 0
     try:
         while n < len(out):
@@ -203,9 +203,9 @@ def _read_file(path, start, out):
         os.close(fd)
     return n
 
-# %% ../nbs/22_pages.ipynb #d7ec4a4c
+# %% ../nbs/22_pages.ipynb #cb354b3c
 def _read_s3(url, start, out):
-    "Fill `out` with one ranged request, with the retries of `storage.s3_call`; returns the bytes read."
+    "Fill `out` with one ranged request, with the retries of `storage.s3_call`, returns the bytes read."
     def body(response):
         data = np.frombuffer(response['Body'].read(), np.uint8)
         out[:len(data)] = data[:len(out)]
@@ -278,11 +278,11 @@ def _chunk_place(part, chunk, name):
         part.fail(f'column {name} lies outside the file')
     return first, n, chunk.compression
 
-# %% ../nbs/22_pages.ipynb #74feaf2f
+# %% ../nbs/22_pages.ipynb #b034d92d
 def read_footer(
     part,     # Part
     names,    # columns wanted
-) -> list:    # per row group {name: (first byte, bytes, codec)}; raises BenError
+) -> list:    # per row group {name: (first byte, bytes, codec)}, raises BenError
     "Where the column chunks of a part file are."
     meta = _metadata(part)
     _check_footer(part, meta)
@@ -295,13 +295,13 @@ def read_footer(
 # %% ../nbs/22_pages.ipynb #ffec1b07
 _started = time.time()   # files used later than this are in use by this process
 
-# %% ../nbs/22_pages.ipynb #81ab3442
+# %% ../nbs/22_pages.ipynb #67de8d69
 class PartCache:
     "Part files on a local disk, named by their content."
     lock = threading.Lock()      # one for all caches: two of them may share a folder
     def __init__(self,
         folder,           # made when it is not there
-        gigabytes=None,   # size limit; None: none
+        gigabytes=None,   # size limit, None: none
     ):
         self.folder = Path(local_path(folder))
         self.limit = None if gigabytes is None else int(gigabytes*1e9)   # bytes
@@ -321,12 +321,12 @@ def _room(self: PartCache, n):
         total -= size
     return total <= self.limit
 
-# %% ../nbs/22_pages.ipynb #b832d301
+# %% ../nbs/22_pages.ipynb #67e7a32e
 @patch
 def get(self: PartCache,
     url,      # where the part file is
     record,   # what the manifest says of it
-):            # local path, or None when there is no room for it; raises BenError, StorageError
+):            # local path, or None when there is no room for it, raises BenError, StorageError
     "A local copy of a part file."
     if not record.get('sha256'): return None
     file = self.folder/f"{record['sha256']}.parquet"
@@ -341,10 +341,10 @@ def get(self: PartCache,
     os.utime(file)
     return str(file)
 
-# %% ../nbs/22_pages.ipynb #766612e9
+# %% ../nbs/22_pages.ipynb #ba87964b
 @patch
 def _fetch(self: PartCache, url, record, file):
-    "Fetch, check, rename; raises BenError when the content is not what the manifest says."
+    "Fetch, check, rename, raises BenError when the content is not what the manifest says."
     data = read_bytes(url)
     if hashlib.sha256(data).hexdigest() != record['sha256']:
         raise BenError(f'{url}: {len(data)} bytes came whose content is not what the manifest says '
@@ -366,10 +366,10 @@ def _thread_buffer(n):
         _of_this_thread.buffer = np.empty(int(n*1.2), np.uint8)
     return _of_this_thread.buffer[:n]
 
-# %% ../nbs/22_pages.ipynb #eaecac7a
+# %% ../nbs/22_pages.ipynb #a7461f22
 @patch
 def _locate(self: Part, names):
-    "What `read_footer` says; the first call reads it, from the cache when there is one."
+    "What `read_footer` says, the first call reads it, from the cache when there is one."
     with self.lock:
         if self.chunks is None:
             if self.cache:

@@ -69,18 +69,18 @@ def check_pickle(
                        'Opening it with petastorm can run code: use make_dataset, which never unpickles, '
                        'or pass trust=True if you know where the store comes from.')
 
-# %% ../nbs/25_petastorm_reader.ipynb #ae6a8248
+# %% ../nbs/25_petastorm_reader.ipynb #a3714438
 def open_petastorm(
     store,             # root of the store: a local path
     split='train',     # 'train', 'validation' or 'test'
-    fields=None,       # list of columns; None: all
+    fields=None,       # list of columns, None: all
     workers=2,         # threads
     shuffle=True,      # row groups in a random order
     seed=42,           # of that order; petastorm 0.13.1 repeats the order in every epoch of `num_epochs`
     num_epochs=1,      # passes over the rows
     trust=False,       # open a `_common_metadata` that this version did not write
     pool=None,         # another worker pool, for comparisons
-):                     # petastorm.reader.Reader: context manager, iterator of named tuples; raises BenError
+):                     # petastorm.reader.Reader: context manager, iterator of named tuples, raises BenError
     "Petastorm's own reader, which raises an error instead of losing rows."
     from petastorm.fs_utils import get_filesystem_and_path_or_paths
     from petastorm.py_dict_reader_worker import PyDictReaderWorker
