@@ -26,7 +26,10 @@ lab: setup  ## open JupyterLab on the notebooks
 bench: setup  ## the reference way of converting and loading beside ours; writes experiments/benchmark (an hour and a half, 40 GB of disk, 24 GB of memory)
 	@mkdir -p experiments/benchmark && $(BIN)/papermill nbs/runs/benchmark.ipynb experiments/benchmark/benchmark.ipynb --cwd nbs -p archive_patches 8200 -p scaling_patches 32800 -p scaling_names 3 -p reference_patches 2000 -p rounds 5 -p s3_objects 1500 -p s3_patches 240 -p train_steps 20
 
+outputs: setup  ## execute the pages whose code changed since they were executed
+	@$(BIN)/python scripts/outputs.py && $(BIN)/nbdev_clean
+
 export: setup  ## after editing notebooks: clean them, export the modules, make README.md
 	@$(BIN)/nbdev_clean && $(BIN)/nbdev_export && $(BIN)/python -c 'from bigearthnet_dd.runs import export_templates; export_templates()' && $(BIN)/python scripts/make_readme.py
 
-.PHONY: help setup demo test lab bench export
+.PHONY: help setup demo test lab bench outputs export
