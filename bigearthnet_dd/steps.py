@@ -67,7 +67,7 @@ def _strategy(devices, workers):
     default_will_do = gpus == 0 if devices[0] == 'CPU:0' else gpus <= 1
     return tf.distribute.get_strategy() if default_will_do else tf.distribute.OneDeviceStrategy(devices[0])
 
-# %% ../nbs/28_steps.ipynb #87406d26
+# %% ../nbs/28_steps.ipynb #fd99ddff
 class TrainingData:
     "The three splits of a store, as one worker of a training reads them."
     def __init__(self,
@@ -81,13 +81,13 @@ class TrainingData:
         self.global_batch = options.batch*self.replicas         # patches a step, all replicas together
         self.local_batch = self.global_batch//self.workers      # of which this worker reads so many
         self.info = _open_splits(url)                           # split -> StoreInfo
-        self.bands = _choose_bands(options.bands, self.info['train'])
+        self.bands = _choose_bands(options.bands, url, self.info['train'])
         self.classes = classes_of(options.nomenclature)
         self.steps = -(-self.info['train'].rows//self.global_batch)     # of an epoch, rounded up
         self.loaders = {}                                       # split -> Loader
         self.feeds = {}                                         # split -> what to iterate over
 
-# %% ../nbs/28_steps.ipynb #5a80bd8e
+# %% ../nbs/28_steps.ipynb #49fa87df
 def _open_splits(url):
     "The manifests of the three splits; raises BenError for an empty one."
     info = {split: open_store(url, split) for split in SPLITS}
@@ -96,12 +96,11 @@ def _open_splits(url):
             raise BenError(f"'{url}': the split '{split}' has no rows; convert a larger fraction.")
     return info
 
-def _choose_bands(wanted, info):
+def _choose_bands(wanted, url, info):
     "The bands to train on; raises BenError when the store lacks one."
     bands = tuple(info.bands if wanted in (None, '') else parse_bands(wanted))
     if missing := [b for b in bands if b not in info.bands]:
-        root = storage.parent(info.url)
-        raise BenError(f"--bands: the store '{root}' has no {', '.join(missing)}; "
+        raise BenError(f"--bands: the store '{url}' has no {', '.join(missing)}; "
                        f"it holds {', '.join(info.bands)}.")
     return bands
 
