@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['CARD', 'show_history', 'Sample', 'show_predictions', 'pick_samples', 'read_samples', 'model_metrics',
-           'markdown_table', 'model_card', 'git_commit', 'TensorBoardWriter', 'report_figures', 'write_report']
+           'markdown_table', 'model_card', 'git_commit', 'TensorBoardWriter', 'report_figures', 'write_report',
+           'training_summary']
 
-# %% ../nbs/30_model_report.ipynb #16f20e0c
+# %% ../nbs/30_model_report.ipynb #054d50ad
 import io
 import subprocess
 import tempfile
@@ -18,7 +19,8 @@ from fastcore.basics import patch
 from . import storage
 from .checkpoint import best_epoch, model_input
 from .core import repo_root
-from .model import multilabel_scores, score_table, scores, show_confusion, show_per_class
+from .model import (
+    flops, multilabel_scores, parameters, score_table, scores, show_confusion, show_per_class)
 from .nomenclature import IGNORE
 from .patches import legend, rgb, sar, show_map
 from .profiling import clean
@@ -354,3 +356,49 @@ def write_report(
             width, height = (fig.get_size_inches()*80).astype(int)
             writer.image('predictions', png, (width, height), epoch)
     folder.write('model_card.md', card)
+
+# %% ../nbs/30_model_report.ipynb #c154a934
+def _sizes(data, devices):
+    "What was trained on, and with how much at a time."
+    rows = {f'{split}_samples': info.rows for split, info in data.info.items()}
+    return dict(
+        rows,
+        total_rows=sum(rows.values()),
+        dataset_size_gb=round(sum(info.bytes for info in data.info.values())/1e9, 4),
+        num_gpus=sum(d.startswith('GPU') for d in devices)*data.workers,
+        num_workers=data.workers,
+        num_replicas_in_sync=data.replicas,
+        batch_size_per_replica=data.options.batch,
+        global_batch_size=data.global_batch,
+        steps_per_epoch=data.steps)
+
+# %% ../nbs/30_model_report.ipynb #114b8d9e
+def _course(model, position):
+    "How the training went, and how fast."
+    history = pd.DataFrame(position.history)
+    steady = history[1:] if len(history) > 1 else history
+    return dict(
+        epochs_completed=len(history),
+        best_epoch=position.best + 1,
+        parameters=parameters(model),
+        gflops_per_patch=flops(model)/1e9,
+        images_per_second=float(steady.images_per_second.median()),
+        data_wait=float(steady.data_wait.mean()),
+        final_train_accuracy=float(history.accuracy.iloc[-1]))
+
+def _test_scores(metrics):
+    "The test scores under the names of the record."
+    top = {k: metrics[k] for k in ('mean_iou', 'mean_f1', 'fw_iou', 'kappa')}
+    multi = {f'multi_label_{k}': v for k, v in metrics['multi_label'].items() if k != 'patches'}
+    return dict(test_loss=metrics['test_loss'], test_accuracy=metrics['pixel_accuracy'], **top, **multi)
+
+# %% ../nbs/30_model_report.ipynb #f7db402b
+def training_summary(
+    data,            # TrainingData
+    model,           # keras.Model
+    devices: list,   # names of this host's devices
+    position,        # Position at the end
+    metrics: dict,   # see `model_metrics`
+) -> dict:           # plain JSON values
+    "What the profile's summary says about a training."
+    return clean({**_sizes(data, devices), **_course(model, position), **_test_scores(metrics)})
