@@ -1122,5 +1122,6 @@ d = { 'settings': { 'branch': 'main',
                                       'bigearthnet_dd.train._default_folder': ('train.html#_default_folder', 'bigearthnet_dd/train.py'),
                                       'bigearthnet_dd.train._note_sigterm': ('train.html#_note_sigterm', 'bigearthnet_dd/train.py'),
                                       'bigearthnet_dd.train._train': ('train.html#_train', 'bigearthnet_dd/train.py'),
+                                      'bigearthnet_dd.train._train_alone': ('train.html#_train_alone', 'bigearthnet_dd/train.py'),
                                       'bigearthnet_dd.train.train': ('train.html#train', 'bigearthnet_dd/train.py'),
                                       'bigearthnet_dd.train.train_model': ('train.html#train_model', 'bigearthnet_dd/train.py')}}}

@@ -30,7 +30,7 @@ def class_counts(
     info,                # StoreInfo of a split
     classes,             # Nomenclature
 ) -> np.ndarray:         # int64 (classes,): labeled pixels
-    "Pixels of each class in a split; reads nothing but the label column."
+    "Pixels of each class in a split, from the label column alone."
     import pyarrow.parquet as pq
     codes = np.zeros(256, np.int64)
     for url in info.files:
@@ -58,7 +58,7 @@ def uses_xla(
     one_cpu = data.replicas == data.workers and all(d.startswith('CPU') for d in devices)
     return one_cpu and not synced and options.epochs*data.info['train'].rows >= 500
 
-# %% ../nbs/29_checkpoint.ipynb #3012bafb
+# %% ../nbs/29_checkpoint.ipynb #d897297f
 @dataclass
 class Network:
     "What is trained, and the compiled steps that train and test it."
@@ -69,6 +69,7 @@ class Network:
     test_step: object    # see `steps.make_test_step`
     xla: bool            # whether XLA compiles the steps
 
+# %% ../nbs/29_checkpoint.ipynb #82b789e3
 def _make_model(options, data, rate):
     "Model and optimizer with all their variables, in the strategy's scope."
     width = dict(width=options.width) if options.width else {}
@@ -79,7 +80,7 @@ def _make_model(options, data, rate):
         optimizer.build(model.trainable_variables)
     return model, optimizer
 
-# %% ../nbs/29_checkpoint.ipynb #3cb65eb7
+# %% ../nbs/29_checkpoint.ipynb #00850e09
 def build_network(
     options,   # the arguments of `train`
     data,      # TrainingData
@@ -100,10 +101,10 @@ def build_network(
     test_step = make_test_step(data.strategy, model, terms, n, xla)
     return Network(model, optimizer, rate, train_step, test_step, xla)
 
-# %% ../nbs/29_checkpoint.ipynb #b7c05ebd
+# %% ../nbs/29_checkpoint.ipynb #effbdec5
 @dataclass
 class ModelFolder:
-    "The folder of one model; every write first checks that this training still holds it."
+    "The folder of one model. Every write first checks that this training still holds it."
     url: str              # local path or S3 URL
     lease: object = None  # a `lease.Lease` that is held, or None for no check
 
@@ -114,11 +115,11 @@ class ModelFolder:
         if self.lease is not None:
             self.lease.check()
 
-# %% ../nbs/29_checkpoint.ipynb #61c18aab
+# %% ../nbs/29_checkpoint.ipynb #cf2fa436
 @patch
 def write(
     self: ModelFolder,
-    name: str,   # of the file; may name a sub-folder too
+    name: str,   # of the file, may name a sub-folder too
     content,     # bytes, text, or anything that can be JSON
 ):               # raises BenError, StorageError
     "Write a file, whole or not at all."
@@ -126,6 +127,7 @@ def write(
     writers = {bytes: storage.write_bytes, str: storage.write_text}
     writers.get(type(content), storage.write_json)(self.path(name), content)
 
+# %% ../nbs/29_checkpoint.ipynb #8c4fb10a
 @patch
 def delete(self: ModelFolder, name):
     "Delete a file."
@@ -145,11 +147,11 @@ def pack_checkpoint(
     body = buf.getvalue()
     return _MAGIC + hashlib.sha256(body).digest() + body
 
-# %% ../nbs/29_checkpoint.ipynb #5b670ad1
+# %% ../nbs/29_checkpoint.ipynb #e138aecb
 def unpack_checkpoint(
     data: bytes,     # what `pack_checkpoint` made
     name: str = '',  # for the error
-) -> tuple:          # (arrays, state); raises BenError when damaged
+) -> tuple:          # (arrays, state), raises BenError when damaged
     "Read a checkpoint back."
     magic, digest, body = bytes(data[:8]), bytes(data[8:40]), memoryview(data)[40:]
     if magic != _MAGIC or hashlib.sha256(body).digest() != digest:
@@ -158,21 +160,22 @@ def unpack_checkpoint(
         arrays = {k: z[k] for k in z.files}
     return arrays, json.loads(arrays.pop('state').tobytes())
 
-# %% ../nbs/29_checkpoint.ipynb #28edd01d
+# %% ../nbs/29_checkpoint.ipynb #16f7d1de
 @dataclass
 class Position:
-    "Where a training stands; with the variables of model and optimizer, all that a checkpoint holds."
+    "Where a training stands: with the variables of the network, all that a checkpoint holds."
     epoch: int = 0            # finished epochs
     start: int = 0            # next step of the epoch that is not finished
     global_step: int = 0      # steps taken since the beginning
     history: list = field(default_factory=list)   # one dict a finished epoch
-    best: int = None          # epoch (from 0) whose weights were the best; None before the first
-    sums: EpochSums = None    # of the epoch that is not finished; None at its beginning
+    best: int = None          # epoch (from 0) whose weights were the best, None before the first
+    sums: EpochSums = None    # of the epoch that is not finished, None at its beginning
 
-# %% ../nbs/29_checkpoint.ipynb #235ae9ac
+# %% ../nbs/29_checkpoint.ipynb #8b2d8384
 _IN_STATE = ('epoch', 'start', 'global_step', 'history', 'best')
 _SUMS = ('totals', 'den', 'cm', 'seconds', 'wait', 'images')
 
+# %% ../nbs/29_checkpoint.ipynb #72ebd9d8
 def pack_training(
     position: Position,
     network: Network,
@@ -186,7 +189,7 @@ def pack_training(
     state = {k: getattr(position, k) for k in _IN_STATE}
     return pack_checkpoint(arrays, dict(version=1, settings=settings, **state))
 
-# %% ../nbs/29_checkpoint.ipynb #449afa67
+# %% ../nbs/29_checkpoint.ipynb #0c51b3cb
 def restore_training(
     arrays, state,      # what `unpack_checkpoint` returned
     network: Network,   # gets the values that were saved
@@ -204,11 +207,12 @@ def restore_training(
 SAME = ('model', 'width', 'depth', 'norm', 'loss', 'class_weights', 'precision', 'lr', 'schedule', 'warmup',
         'clip', 'weight_decay', 'enable_lr_scaling', 'nomenclature', 'seed', 'augment', 'epochs', 'monitor')
 
+# %% ../nbs/29_checkpoint.ipynb #53a7b736
 def training_settings(
     options,   # the arguments of `train`
     data,      # TrainingData
 ) -> dict:
-    "What the course of a training depends on; a checkpoint belongs to exactly these."
+    "What the course of a training depends on. A checkpoint belongs to exactly these."
     return dict(
         {name: getattr(options, name) for name in SAME},
         bands=list(data.bands),
@@ -217,7 +221,7 @@ def training_settings(
         train_rows=data.info['train'].rows,
         plan=data.info['train'].fingerprint)
 
-# %% ../nbs/29_checkpoint.ipynb #07967302
+# %% ../nbs/29_checkpoint.ipynb #040114e6
 def differing_settings(
     before: dict,   # settings of the checkpoint
     now: dict,      # settings of this training
@@ -229,7 +233,7 @@ def differing_settings(
     keys = {**before, **now}
     return [f'{k} was {before.get(k)!r}, is {now.get(k)!r}' for k in keys if before.get(k) != now.get(k)]
 
-# %% ../nbs/29_checkpoint.ipynb #0ea58d6d
+# %% ../nbs/29_checkpoint.ipynb #4b26c23c
 @dataclass
 class Checkpoints:
     "The checkpoints of one training."
@@ -244,7 +248,7 @@ class Checkpoints:
         "Names of the checkpoints there are, oldest first."
         return sorted(name for name, _ in storage.list_files(self.url, '.ckpt'))
 
-# %% ../nbs/29_checkpoint.ipynb #9b6a2657
+# %% ../nbs/29_checkpoint.ipynb #7abfaecb
 @patch
 def save(self: Checkpoints, position, network):
     "Write a checkpoint of this moment, and delete those that are too old."
@@ -252,19 +256,20 @@ def save(self: Checkpoints, position, network):
     self.folder.write(f'checkpoints/{name}', pack_training(position, network, self.settings))
     self.remove(self.names()[:-self.keep])
 
+# %% ../nbs/29_checkpoint.ipynb #e9e7731a
 @patch
 def remove(self: Checkpoints, names):
     "Delete checkpoints by their names."
     for name in names:
         self.folder.delete(f'checkpoints/{name}')
 
-# %% ../nbs/29_checkpoint.ipynb #e4ca54bb
+# %% ../nbs/29_checkpoint.ipynb #37663d07
 @patch
 def load(
     self: Checkpoints,
     network: Network,   # gets the values that were saved
     log,                # function that takes a sentence for the record
-) -> tuple:             # (name, Position), or (None, None) without a checkpoint; raises BenError
+) -> tuple:             # (name, Position), or (None, None) without a checkpoint, raises BenError
     "Go back to the newest checkpoint that is whole."
     for name in reversed(self.names()):
         try:
@@ -283,16 +288,17 @@ def load(
 # %% ../nbs/29_checkpoint.ipynb #5a73628e
 def best_epoch(
     history: list,              # rows with the monitored key
-    monitor: str = 'val_loss',  # 'val_loss' or another column; losses are better when smaller
-) -> int:                       # index of the best row; the first one wins ties
+    monitor: str = 'val_loss',  # 'val_loss' or another column, losses are better when smaller
+) -> int:                       # index of the best row, the first one wins ties
     "Where the monitored number was best."
     values = np.array([row[monitor] for row in history], float)
     if not np.isfinite(values).any(): return 0
     return int(np.nanargmin(values if 'loss' in monitor else -values))
 
-# %% ../nbs/29_checkpoint.ipynb #eced8e1d
+# %% ../nbs/29_checkpoint.ipynb #e1c0f224
 MODEL_INFO = 'bigearthnet_dd.json'
 
+# %% ../nbs/29_checkpoint.ipynb #ada2274e
 def model_bytes(
     model,        # keras.Model
     info: dict,   # what one must know to use it: bands, nomenclature, names, ...
@@ -312,11 +318,11 @@ def model_bytes(
             z.writestr(MODEL_INFO, json.dumps(info, indent=1))
         return Path(path).read_bytes()
 
-# %% ../nbs/29_checkpoint.ipynb #b85f3f1c
+# %% ../nbs/29_checkpoint.ipynb #649a660b
 def load_model(
     url: str,    # best.keras: path or S3 URL
-) -> tuple:      # (keras.Model, dict: bands, nomenclature, names, ...); raises BenError
-    "A trained model and what is known about it; the dict is empty for a file that is not ours."
+) -> tuple:      # (keras.Model, dict: bands, nomenclature, names, ...), raises BenError
+    "A trained model and what is known about it. The dict is empty for a file that is not ours."
     keras = quiet_keras()
     data = storage.read_bytes(url)
     info = {}

@@ -28,23 +28,24 @@ from .steps import read_row
 
 # %% ../nbs/30_model_report.ipynb #f5ce6ef4
 def _figure(rows, cols, width=2.4, height=2.4):
-    "A figure and its axes; width and height of one panel in inches."
+    "A figure and its axes, with width and height of one panel in inches."
     from matplotlib.figure import Figure
     fig = Figure(figsize=(width*cols, height*rows), dpi=80, layout='constrained')
     return fig, fig.subplots(rows, cols, squeeze=False)
 
+# %% ../nbs/30_model_report.ipynb #fbd53089
 def _png(fig):
     "A figure as the bytes of a PNG file."
     buf = io.BytesIO()
     fig.savefig(buf, format='png')
     return buf.getvalue()
 
-# %% ../nbs/30_model_report.ipynb #79c0c839
+# %% ../nbs/30_model_report.ipynb #1522dd1b
 def show_history(
     history,                    # list of rows or DataFrame, as in history.csv
     monitor: str = 'val_loss',  # what chose the weights that were kept
 ):                              # matplotlib Figure
-    "Loss and mean IoU of train and validation by epoch; the dotted line marks the weights that were kept."
+    "Loss and mean IoU of train and validation by epoch. A dotted line marks the weights that were kept."
     history = pd.DataFrame(history)
     kept = history.epoch[best_epoch(history.to_dict('records'), monitor)]
     fig, ((left, right),) = _figure(1, 2, 4, 2.8)
@@ -56,7 +57,7 @@ def show_history(
         ax.legend(fontsize=7)
     return fig
 
-# %% ../nbs/30_model_report.ipynb #d10f3050
+# %% ../nbs/30_model_report.ipynb #89205bbe
 class Sample(NamedTuple):
     "A patch and what a model made of it."
     title: str               # e.g. 'worst: 26_57'
@@ -64,15 +65,16 @@ class Sample(NamedTuple):
     reference: np.ndarray    # uint8 (120, 120): classes, 255 where there is none
     predicted: np.ndarray    # uint8 (120, 120): classes
 
-# %% ../nbs/30_model_report.ipynb #f5252aff
+# %% ../nbs/30_model_report.ipynb #13cd6b0a
 def _error_map(reference, predicted):
-    "Green where right, red where wrong, grey where there is no reference; uint8 (H, W, 3)."
+    "Green where right, red where wrong, grey where there is no reference: uint8 (H, W, 3)."
     out = np.full((*reference.shape, 3), 90, np.uint8)
     known = reference != IGNORE
     out[known] = (200, 30, 40)
     out[known & (reference == predicted)] = (60, 160, 80)
     return out
 
+# %% ../nbs/30_model_report.ipynb #bf106171
 def _show_image(ax, patch, bands, draw, name):
     "A picture of some bands, or an empty panel where the store lacks one of them."
     there = all(b in patch for b in bands)
@@ -80,9 +82,9 @@ def _show_image(ax, patch, bands, draw, name):
         ax.imshow(draw(patch), interpolation='nearest')
     ax.set(xticks=[], yticks=[], title=name if there else f'no {name}')
 
-# %% ../nbs/30_model_report.ipynb #f3b66dd4
+# %% ../nbs/30_model_report.ipynb #0e3c863b
 def _show_sample(axes, sample, kind):
-    "One row of `show_predictions`; returns the classes that occur."
+    "One row of `show_predictions`. Returns the classes that occur."
     image, radar, reference, predicted, errors = axes
     _show_image(image, sample.patch, ('B02', 'B03', 'B04'), rgb, 'true colour')
     _show_image(radar, sample.patch, ('VV', 'VH'), sar, 'radar')
@@ -94,11 +96,12 @@ def _show_sample(axes, sample, kind):
     image.set_ylabel(sample.title, fontsize=8)
     return {*present, *more}
 
+# %% ../nbs/30_model_report.ipynb #55eef8f2
 def show_predictions(
     samples,          # list of Sample
     kind: str = '19', # nomenclature
 ):                    # matplotlib Figure
-    "One row a patch: true colour, radar, reference map, prediction, errors; one legend for all."
+    "One row a patch: true colour, radar, reference map, prediction, errors. One legend for all."
     fig, axes = _figure(len(samples), 5, 2.3, 2.4)
     present = set()
     for row, sample in zip(axes, samples):
@@ -106,7 +109,7 @@ def show_predictions(
     legend(fig, present, kind, unlabeled=True)
     return fig
 
-# %% ../nbs/30_model_report.ipynb #64a7ad10
+# %% ../nbs/30_model_report.ipynb #7dff470e
 def pick_samples(
     rows,      # (patches, 2 + ...): labeled pixels, right pixels, ...: see `make_test_step`
 ) -> dict:     # 'best', 'median', 'worst' -> number of the patch
@@ -116,6 +119,7 @@ def pick_samples(
     order = [i for i in np.argsort(-share) if np.isfinite(share[i])] or [0]
     return {'best': order[0], 'median': order[len(order)//2], 'worst': order[-1]}
 
+# %% ../nbs/30_model_report.ipynb #941e1044
 def read_samples(
     data,      # TrainingData
     model,     # keras.Model
@@ -164,7 +168,7 @@ def model_metrics(
         class_names=list(classes.names),
         confusion_matrix=sums.cm))
 
-# %% ../nbs/30_model_report.ipynb #2e42f316
+# %% ../nbs/30_model_report.ipynb #36524032
 CARD = '''\
 # Land-cover model `{model}`
 
@@ -198,7 +202,7 @@ Best epoch {best_epoch} of {epochs_completed}; {parameters:,} parameters, \
 {versions}
 '''
 
-# %% ../nbs/30_model_report.ipynb #2f72d5d9
+# %% ../nbs/30_model_report.ipynb #06bc22f6
 def markdown_table(
     header,   # names of the columns
     rows,     # lists of values
@@ -209,6 +213,7 @@ def markdown_table(
 
 def _four(value): return 'n/a' if value is None else f'{value:.4f}'
 
+# %% ../nbs/30_model_report.ipynb #441b5905
 def _score_rows(metrics):
     "Name and value of the overall scores."
     names = ('test_loss', 'pixel_accuracy', 'mean_iou', 'mean_f1', 'fw_iou', 'kappa')
@@ -246,9 +251,9 @@ def model_card(
         settings=markdown_table(['setting', 'value'], settings.items()),
         versions='\n'.join(f'- {k} {v}' for k, v in extra['versions'].items()))
 
-# %% ../nbs/30_model_report.ipynb #455a092b
+# %% ../nbs/30_model_report.ipynb #6e26398d
 def git_commit():   # str or None
-    "The commit of the checkout this runs in; None outside one."
+    "The commit of the checkout this runs in, None outside one."
     command = ['git', 'rev-parse', 'HEAD']
     try:
         res = subprocess.run(command, cwd=repo_root(), text=True, capture_output=True, timeout=5, check=True)
@@ -269,7 +274,7 @@ class TensorBoardWriter:
         parts = ('train', 'validation')
         self.writers = {part: tf.summary.create_file_writer(str(self.dir/part)) for part in parts}
 
-# %% ../nbs/30_model_report.ipynb #06ac7b46
+# %% ../nbs/30_model_report.ipynb #6c6dce0e
 _SCALAR, _BLOB = 1, 3       # data classes of TensorBoard's SummaryMetadata
 
 @patch
@@ -280,9 +285,10 @@ def _write(self: TensorBoardWriter, part, tag, value, step, plugin, data_class):
     with self.writers[part].as_default():
         tf.summary.write(tag, value, step=step, metadata=metadata)
 
+# %% ../nbs/30_model_report.ipynb #68602b09
 @patch
 def flush(self: TensorBoardWriter):
-    "Write out what is waiting; to S3 as whole files."
+    "Write out what is waiting, to S3 as whole files."
     for writer in self.writers.values():
         writer.flush()
     if self.temp is None: return
@@ -290,11 +296,11 @@ def flush(self: TensorBoardWriter):
         url = storage.join(self.url, p.relative_to(self.dir).as_posix())
         storage.write_bytes(url, p.read_bytes())
 
-# %% ../nbs/30_model_report.ipynb #deb2e389
+# %% ../nbs/30_model_report.ipynb #67121ae7
 @patch
 def add(
     self: TensorBoardWriter,
-    row: dict,   # of the history: scalars; those of validation begin with val_
+    row: dict,   # of the history: scalars, those of validation begin with val_
     step: int,   # epoch, from 1
 ):
     "Write the numbers of an epoch."
@@ -304,6 +310,7 @@ def add(
         self._write(part, key.removeprefix('val_'), np.float32(value), step, 'scalars', _SCALAR)
     self.flush()
 
+# %% ../nbs/30_model_report.ipynb #de1673c7
 @patch
 def image(
     self: TensorBoardWriter,
@@ -338,7 +345,7 @@ def report_figures(
         'confusion_matrix.png': confusion,
         'per_class_iou.png': per_class}
 
-# %% ../nbs/30_model_report.ipynb #f9a8f800
+# %% ../nbs/30_model_report.ipynb #f2272320
 def write_report(
     folder,           # ModelFolder
     writer,           # TensorBoardWriter
@@ -357,7 +364,7 @@ def write_report(
             writer.image('predictions', png, (width, height), epoch)
     folder.write('model_card.md', card)
 
-# %% ../nbs/30_model_report.ipynb #c154a934
+# %% ../nbs/30_model_report.ipynb #f6b3d56b
 def _sizes(data, devices):
     "What was trained on, and with how much at a time."
     rows = {f'{split}_samples': info.rows for split, info in data.info.items()}
@@ -372,7 +379,7 @@ def _sizes(data, devices):
         global_batch_size=data.global_batch,
         steps_per_epoch=data.steps)
 
-# %% ../nbs/30_model_report.ipynb #114b8d9e
+# %% ../nbs/30_model_report.ipynb #066ff71f
 def _course(model, position):
     "How the training went, and how fast."
     history = pd.DataFrame(position.history)
@@ -386,13 +393,14 @@ def _course(model, position):
         data_wait=float(steady.data_wait.mean()),
         final_train_accuracy=float(history.accuracy.iloc[-1]))
 
+# %% ../nbs/30_model_report.ipynb #af6bea83
 def _test_scores(metrics):
     "The test scores under the names of the record."
     top = {k: metrics[k] for k in ('mean_iou', 'mean_f1', 'fw_iou', 'kappa')}
     multi = {f'multi_label_{k}': v for k, v in metrics['multi_label'].items() if k != 'patches'}
     return dict(test_loss=metrics['test_loss'], test_accuracy=metrics['pixel_accuracy'], **top, **multi)
 
-# %% ../nbs/30_model_report.ipynb #f7db402b
+# %% ../nbs/30_model_report.ipynb #09ca8f6b
 def training_summary(
     data,            # TrainingData
     model,           # keras.Model

@@ -44,7 +44,7 @@ def map_values(
     store_index = [int(np.flatnonzero(nom.lut == c)[0]) for c in range(nom.n)]
     return decode(np.array(store_index))
 
-# %% ../nbs/32_predict.ipynb #f49e2b5f
+# %% ../nbs/32_predict.ipynb #c155b6fb
 MISSING = 999
 
 def _palette(values, colours):
@@ -52,6 +52,7 @@ def _palette(values, colours):
     palette = {int(v): (*map(int, c), 255) for v, c in zip(values, colours)}
     return {**palette, MISSING: (40, 40, 40, 255)}
 
+# %% ../nbs/32_predict.ipynb #bdb645ca
 def write_map(
     url: str,         # where: local path or S3 URL
     classes,          # integer (H, W)
@@ -72,7 +73,7 @@ def write_map(
             dst.update_tags(1, **{f'class_{v}': name for v, name in zip(values, nom.names)})
         storage.write_bytes(url, mem.read())
 
-# %% ../nbs/32_predict.ipynb #8ff3357a
+# %% ../nbs/32_predict.ipynb #33909959
 class Scene(NamedTuple):
     "An image and where it lies."
     name: str            # names the map
@@ -103,6 +104,7 @@ def _georeference(patch_id):
     epsg, east, north = patch_place(patch_id)
     return CRS.from_epsg(epsg), from_origin(east, north, 10, 10)
 
+# %% ../nbs/32_predict.ipynb #ecd68530
 def _from_store(url, bands):
     "Every patch of a finished split."
     import pyarrow.parquet as pq
@@ -115,7 +117,7 @@ def _from_store(url, bands):
                     image = model_input({b: values[i] for b, values in columns.items()}, bands)
                     yield Scene(name, image, *_georeference(name))
 
-# %% ../nbs/32_predict.ipynb #8bbe7e68
+# %% ../nbs/32_predict.ipynb #124e9556
 def _from_row(row, bands):
     "One patch of an archive, from its row of the metadata with paths."
     import rasterio
@@ -126,9 +128,9 @@ def _from_row(row, bands):
         transform = src.transform*src.transform.scale(BAND[finest].size/120)      # at 10 m
         yield Scene(row['patch_id'], model_input(patch, bands), src.crs, transform)
 
-# %% ../nbs/32_predict.ipynb #db833e0a
+# %% ../nbs/32_predict.ipynb #791aa7ab
 def _archive_rows(source, bands):
-    "Rows with paths of an archive, or of one patch's folder inside one; raises BenError."
+    "Rows with paths of an archive, or of one patch's folder inside one."
     whole = storage.join(source, 'metadata.parquet')
     if storage.exists(whole):
         return add_paths(read_meta(whole), source)
@@ -143,9 +145,9 @@ def _archive_rows(source, bands):
                        f"which files belong to '{name}' stands in '{table}', which is not there.")
     return add_paths(read_meta(table).query('patch_id == @name'), root)
 
-# %% ../nbs/32_predict.ipynb #724abef1
+# %% ../nbs/32_predict.ipynb #113a7034
 def _each(makers, skipped):
-    "Scenes of many generators; errors are raised, or noted when `skipped` is a list."
+    "Scenes of many generators. Errors are raised, or noted when `skipped` is a list."
     for make in makers:
         try:
             yield from make()
@@ -165,11 +167,12 @@ def _is_archive(source, bands):
     files = 'metadata.parquet', f'{storage.base(source)}_{bands[-1]}.tif'
     return any(storage.exists(storage.join(source, name)) for name in files)
 
+# %% ../nbs/32_predict.ipynb #ed511364
 def open_scenes(
     source: str,            # see `predict`
     bands,                  # of the model, in its order
-    skipped: list = None,   # takes the sentences of files that cannot be read; None: raise them
-):                          # iterator of Scene; raises BenError
+    skipped: list = None,   # takes the sentences of files that cannot be read, None: raise them
+):                          # iterator of Scene, raises BenError
     "The scenes of whatever `source` is."
     if _is_tif(source): return _from_tif(source, bands)
     if source.lower().endswith('.parquet'):
@@ -189,7 +192,7 @@ def _starts(n, size, margin):
     if n <= size: return [0]
     return sorted({*range(0, n - size, size - 2*margin), n - size})
 
-# %% ../nbs/32_predict.ipynb #c45fa6ec
+# %% ../nbs/32_predict.ipynb #5f900ca0
 def classify(
     model,            # keras.Model that takes (N, size, size, C)
     image,            # float32 (H, W, C), any size
@@ -212,15 +215,16 @@ def classify(
             out[r+top:r+size, c+left:c+size] = classes[top:, left:]
     return out[:height, :width]
 
-# %% ../nbs/32_predict.ipynb #73663f37
+# %% ../nbs/32_predict.ipynb #320d73c6
 def _classify_all(model, images, batch):
-    "Class maps of some images; in one go when all have the size that the model takes."
+    "Class maps of some images, in one go when all have the size that the model takes."
     if all(image.shape[:2] == model.input_shape[1:3] for image in images):
         return np.asarray(model.predict_on_batch(np.stack(images))).argmax(-1)
     return [classify(model, image, batch) for image in images]
 
+# %% ../nbs/32_predict.ipynb #f3eb5175
 def _write_maps(scenes, model, info, out, batch):
-    "Classify scenes and write their maps; returns their URLs."
+    "Classify scenes and write their maps. Returns their URLs."
     bands, written = info['bands'], []
     with progress(desc='predict') as bar:
         while group := list(islice(scenes, batch)):
@@ -237,11 +241,11 @@ def _write_maps(scenes, model, info, out, batch):
 @command
 def predict(
     source: str,              # GeoTIFF, folder of them, patch, archive, table with paths, or split of a store
-    model: str,               # best.keras; local or s3://
-    out: str,                 # folder for the maps, {name}_map.tif each; local or s3://
+    model: str,               # best.keras, local or s3://
+    out: str,                 # folder for the maps, {name}_map.tif each, local or s3://
     batch: int = 32,          # patches at a time
     on_error: str = 'fail',   # 'skip': go on after one that cannot be read, and name it at the end
-) -> list:                    # URLs of the maps; raises BenError
+) -> list:                    # URLs of the maps, raises BenError
     "Write georeferenced land-cover maps."
     net, info = load_model(model)
     if not info:

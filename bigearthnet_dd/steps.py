@@ -25,28 +25,28 @@ from .store import array_columns, column_array, open_store
 
 # %% ../nbs/28_steps.ipynb #897f9850
 def find_devices(
-    gpus: int = None,   # how many GPUs to use; None: all there are, 0: the CPU
-) -> list:              # device names such as 'GPU:0'; ['CPU:0'] without a GPU; raises BenError
-    "The devices to train on; GPU memory is taken as needed, not all at once."
+    gpus: int = None,   # how many GPUs to use, None: all there are, 0: the CPU
+) -> list:              # names such as 'GPU:0', or ['CPU:0'] without a GPU, raises BenError
+    "The devices to train on. GPU memory is taken as needed, not all at once."
     import tensorflow as tf
     found = tf.config.list_physical_devices('GPU')
     if gpus is not None and gpus > len(found):
         raise BenError(f'--gpus {gpus}: this machine shows {len(found)} GPUs; leave --gpus out to use '
                        'what is there, or give --gpus 0 for the CPU.')
     chosen = found if gpus is None else found[:gpus]
-    with contextlib.suppress(RuntimeError):       # TensorFlow runs already; the strategy names its devices
+    with contextlib.suppress(RuntimeError):       # TensorFlow runs already, the strategy names its devices
         if len(chosen) < len(found):
             tf.config.set_visible_devices(chosen, 'GPU')
         for gpu in chosen:
             tf.config.experimental.set_memory_growth(gpu, True)
     return [f'GPU:{i}' for i in range(len(chosen))] or ['CPU:0']
 
-# %% ../nbs/28_steps.ipynb #72a3b9de
+# %% ../nbs/28_steps.ipynb #c370f62a
 def prepare_devices(
     options,          # gpus, deterministic and seed, as `train` takes them
     devices = None,   # names of devices, instead of --gpus
-) -> list:            # names of the devices to train on; raises BenError
-    "Choose the devices; make random numbers and kernels repeatable if that was asked for."
+) -> list:            # names of the devices to train on, raises BenError
+    "Choose the devices, and make random numbers and kernels repeatable if that was asked for."
     keras = quiet_keras()
     import tensorflow as tf
     if options.deterministic:
@@ -54,8 +54,8 @@ def prepare_devices(
         keras.utils.set_random_seed(options.seed)
     return devices or find_devices(options.gpus)
 
-# %% ../nbs/28_steps.ipynb #c055f48f
-def worker_place() -> tuple:   # (index of this worker, number of workers); (0, 1) without TF_CONFIG
+# %% ../nbs/28_steps.ipynb #16d2bcc9
+def worker_place() -> tuple:   # (index of this worker, number of workers), (0, 1) without TF_CONFIG
     "This process's place among the workers, from TF_CONFIG."
     config = json.loads(os.environ.get('TF_CONFIG') or '{}')
     cluster = config.get('cluster', {})
@@ -66,12 +66,6 @@ def worker_place() -> tuple:   # (index of this worker, number of workers); (0, 
     return int(task.get('index', 0)) + before, max(1, chiefs + workers)
 
 # %% ../nbs/28_steps.ipynb #24041517
-def make_strategy(
-    devices: list,   # names of this host's devices
-):                   # tf.distribute.Strategy; the same one whenever the devices are the same
-    "The distribution strategy for these devices and TF_CONFIG."
-    return _strategy(tuple(devices), worker_place()[1])
-
 @functools.lru_cache(None)
 def _strategy(devices, workers):
     import tensorflow as tf
@@ -80,6 +74,13 @@ def _strategy(devices, workers):
     gpus = len(tf.config.list_logical_devices('GPU'))
     default_will_do = gpus == 0 if devices[0] == 'CPU:0' else gpus <= 1
     return tf.distribute.get_strategy() if default_will_do else tf.distribute.OneDeviceStrategy(devices[0])
+
+# %% ../nbs/28_steps.ipynb #069ccc97
+def make_strategy(
+    devices: list,   # names of this host's devices
+):                   # tf.distribute.Strategy, the same one whenever the devices are the same
+    "The distribution strategy for these devices and TF_CONFIG."
+    return _strategy(tuple(devices), worker_place()[1])
 
 # %% ../nbs/28_steps.ipynb #8d209178
 @contextlib.contextmanager
@@ -105,7 +106,7 @@ def device_errors(
                        'Start all workers again with --resume; '
                        f"the state of '{saved}' is kept.") from e
 
-# %% ../nbs/28_steps.ipynb #aa2793a4
+# %% ../nbs/28_steps.ipynb #239660a7
 class TrainingData:
     "The three splits of a store, as one worker of a training reads them."
     def __init__(self,
@@ -125,24 +126,25 @@ class TrainingData:
         self.loaders = {}                                       # split -> Loader
         self.feeds = {}                                         # split -> what to iterate over
 
-# %% ../nbs/28_steps.ipynb #9072ba1f
+# %% ../nbs/28_steps.ipynb #acd5b6c4
 def _open_splits(url):
-    "The manifests of the three splits; raises BenError for an empty one."
+    "The manifests of the three splits, raises BenError for an empty one."
     info = {split: open_store(url, split) for split in SPLITS}
     for split in SPLITS:
         if not info[split].rows:
             raise BenError(f"'{url}': the split '{split}' has no rows; convert a larger fraction.")
     return info
 
+# %% ../nbs/28_steps.ipynb #66528056
 def _choose_bands(wanted, url, info):
-    "The bands to train on; raises BenError when the store lacks one."
+    "The bands to train on, raises BenError when the store lacks one."
     bands = tuple(info.bands if wanted in (None, '') else parse_bands(wanted))
     if missing := [b for b in bands if b not in info.bands]:
         raise BenError(f"--bands: the store '{url}' has no {', '.join(missing)}; "
                        f"it holds {', '.join(info.bands)}.")
     return bands
 
-# %% ../nbs/28_steps.ipynb #597426a3
+# %% ../nbs/28_steps.ipynb #3f139dd2
 @patch
 def dataset_of(self: TrainingData, split, train, state=None):
     "A split's tf.data.Dataset for this worker: raw values, full batches."
@@ -153,6 +155,7 @@ def dataset_of(self: TrainingData, split, train, state=None):
         shard=(self.worker, self.workers), normalise=False, pad=True,
         cache=options.cache, state=state)
 
+# %% ../nbs/28_steps.ipynb #cf5a8d9c
 @patch
 def distribute(self: TrainingData, dataset):
     "What to iterate over: every element is one batch for each replica of this host."
@@ -165,7 +168,7 @@ def distribute(self: TrainingData, dataset):
     return self.strategy.distribute_datasets_from_function(
         lambda context: dataset.rebatch(self.options.batch, drop_remainder=True).prefetch(2))
 
-# %% ../nbs/28_steps.ipynb #914286ed
+# %% ../nbs/28_steps.ipynb #74f88aed
 @patch
 def load(self: TrainingData):
     "Make the loaders and feeds of the three splits."
@@ -174,6 +177,7 @@ def load(self: TrainingData):
         self.loaders[split] = dataset.loader
         self.feeds[split] = self.distribute(dataset)
 
+# %% ../nbs/28_steps.ipynb #55a16602
 @patch
 def rest_of_epoch(
     self: TrainingData,
@@ -187,12 +191,13 @@ def rest_of_epoch(
     if start >= self.steps: return ()
     return self.distribute(self.dataset_of('train', True, loader.state(epoch, start)))
 
-# %% ../nbs/28_steps.ipynb #1d05a218
+# %% ../nbs/28_steps.ipynb #0468b3b2
 @patch
 def rows_in(self: TrainingData, split, step):
     "Patches of one global step that are not padding."
     return min(self.global_batch, self.info[split].rows - step*self.global_batch)
 
+# %% ../nbs/28_steps.ipynb #a31c7fb6
 @patch
 def real_rows(self: TrainingData, split, step):
     "Mask over the batch gathered from all workers: True where a row is not padding."
@@ -203,12 +208,12 @@ def real_rows(self: TrainingData, split, step):
         masks.append(np.arange(self.local_batch) < stop - first)
     return np.concatenate(masks)
 
-# %% ../nbs/28_steps.ipynb #cd7e498b
+# %% ../nbs/28_steps.ipynb #4e2abc2b
 def places_in_store(
     loader,        # Loader
     epoch: int,    # from 0
     step: int,     # from 0
-    rows,          # rows of the loader's batch at that step; padding is left out
+    rows,          # rows of the loader's batch at that step, padding is left out
 ) -> list:         # (URL of the part file, row group, row in it)
     "Where rows of a batch lie in the store."
     task = loader.epoch_tasks(epoch)[step]
@@ -237,13 +242,14 @@ def read_row(
         return np.array(column_array(table[name], *arrays[name])[row])
     return {name: value(name) for name in columns}
 
-# %% ../nbs/28_steps.ipynb #f589bb7f
+# %% ../nbs/28_steps.ipynb #3ed09c7c
 @patch
 def patch_ids(self: TrainingData, split, epoch, step, rows):
     "The patch_ids of rows of this worker's batch."
     places = places_in_store(self.loaders[split], epoch, step, rows)
     return [read_row(*place, ['patch_id'])['patch_id'] for place in places]
 
+# %% ../nbs/28_steps.ipynb #b06931e1
 @patch
 def gathered_places(
     self: TrainingData,
@@ -268,7 +274,7 @@ def learning_rate(
     schedule: str = 'cosine',   # 'cosine' or 'constant'
     warmup: float = .05,        # share of the steps that the rate rises
     replicas: int = 1,          # above 1: scale the peak linearly
-):                              # keras LearningRateSchedule: step -> rate; raises BenError
+):                              # keras LearningRateSchedule: step -> rate, raises BenError
     "Linear warm-up, then cosine decay or constant."
     from keras.optimizers.schedules import CosineDecay
     if schedule not in ('cosine', 'constant'):
@@ -293,11 +299,11 @@ def make_optimizer(
     adam = Adam(rate, weight_decay=weight_decay or None)
     return keras.optimizers.LossScaleOptimizer(adam) if precision == 'mixed_float16' else adam
 
-# %% ../nbs/28_steps.ipynb #6b86ec8a
+# %% ../nbs/28_steps.ipynb #b00f2853
 def clip_gradients(
     grads,          # list of tensors
     norm,           # their global norm
-    limit: float,   # largest norm that is wanted; 0 leaves the gradients
+    limit: float,   # largest norm that is wanted, 0 leaves the gradients
 ):                  # list of tensors
     "Scale gradients down to a global norm."
     import tensorflow as tf
@@ -324,10 +330,10 @@ def make_train_step(
     model, optimizer,   # made in its scope
     terms,              # from `loss_terms`
     classes: int,       # number of classes
-    clip: float = 0.,   # limit of the gradient's global norm; 0 for none
+    clip: float = 0.,   # limit of the gradient's global norm, 0 for none
     xla: bool = False,  # compile the forward and backward pass with XLA
 ):                      # function (x, y, stop) -> dict: loss, totals, den, norm, stop, cm, num (per patch)
-    "A compiled training step; loss, totals and counts are global."
+    "A compiled training step. Loss, totals and counts are global."
     import tensorflow as tf
     gradients = _gradients(model, optimizer, terms, classes, xla)
     k = _number_of_terms(terms, classes)
@@ -344,12 +350,13 @@ def make_train_step(
         return dict(loss=loss, totals=totals, den=shared[:k], norm=norm, stop=shared[k], cm=cm, num=num)
     return tf.function(lambda x, y, stop: strategy.run(replica_step, (x, y, stop)))
 
+# %% ../nbs/28_steps.ipynb #289bea3c
 def _number_of_terms(terms, classes):
     "K: how many terms a loss is the sum of."
     num, _ = terms(np.full((1, 1, 1), IGNORE), np.zeros((1, 1, 1, classes), 'f'))
     return len(num[0])
 
-# %% ../nbs/28_steps.ipynb #424bef03
+# %% ../nbs/28_steps.ipynb #5edc3342
 def local(
     strategy,   # tf.distribute.Strategy
     value,      # a result that is the same on every replica
@@ -369,14 +376,14 @@ def _per_patch(y, logits, classes):
     pixels = tf.stack([count(known), count(known & hit)], 1)
     return tf.concat([pixels, present, share, score], 1)
 
-# %% ../nbs/28_steps.ipynb #a7764bca
+# %% ../nbs/28_steps.ipynb #6d24f4d0
 def make_test_step(
     strategy, model,       # as for training
     terms,                 # from `loss_terms`
     classes: int,          # number of classes
     xla: bool = False,     # compile the forward pass and the counting with XLA
 ):                         # function (x, y) -> dict: totals, den, cm, rows (N of all workers, 2 + 3*classes)
-    "A compiled evaluation step; everything it returns is global."
+    "A compiled evaluation step. Everything it returns is global."
     import tensorflow as tf
     def count(x, y):
         logits = model(x, training=False)
@@ -392,7 +399,7 @@ def make_test_step(
         return dict(totals=totals, den=den, cm=cm, rows=context.all_gather(rows, 0))
     return tf.function(lambda x, y: strategy.run(replica_step, (x, y)))
 
-# %% ../nbs/28_steps.ipynb #d1a72c20
+# %% ../nbs/28_steps.ipynb #6951fdd5
 @dataclass
 class EpochSums:
     "What the steps of an epoch add up to."
@@ -402,7 +409,7 @@ class EpochSums:
     seconds: float = 0.       # time of these steps
     wait: float = 0.          # of which waiting for a batch
     images: int = 0           # patches, padding left out
-    rows: np.ndarray = None   # (patches, 2 + 3*classes): see `make_test_step`; None in training
+    rows: np.ndarray = None   # (patches, 2 + 3*classes): see `make_test_step`, None in training
 
     @classmethod
     def zeros(cls, loss, classes):
@@ -410,7 +417,7 @@ class EpochSums:
         k = len(loss.split('+'))
         return cls(np.zeros(k), np.zeros(k), np.zeros((classes, classes), np.int64))
 
-# %% ../nbs/28_steps.ipynb #d487369a
+# %% ../nbs/28_steps.ipynb #7d64c940
 @patch
 def add(self: EpochSums, out):
     "Add the result of a step, as arrays."
@@ -418,9 +425,10 @@ def add(self: EpochSums, out):
     self.den += out['den'].astype(np.float64)
     self.cm += np.rint(out['cm']).astype(np.int64)
 
+# %% ../nbs/28_steps.ipynb #ec62d381
 @patch(as_prop=True)
 def loss(self: EpochSums) -> float:
-    "The loss over all labeled pixels; 0 when there are none."
+    "The loss over all labeled pixels, 0 when there are none."
     means = np.divide(self.totals, self.den, out=np.zeros_like(self.den), where=self.den > 0)
     return float(means.sum())
 

@@ -38,7 +38,7 @@ class Trainer:
     options: object             # the arguments of `train`
     data: TrainingData          # batches of the three splits
     network: Network            # model, optimizer and compiled steps
-    checkpoints: Checkpoints    # saved states; know the model's folder and the settings
+    checkpoints: Checkpoints    # saved states, know the model's folder and the settings
     profiler: Profiler          # keeps the record
     callbacks: list = ()        # Keras callbacks
     writer: TensorBoardWriter = None    # of the chief, the one worker that writes files
@@ -54,22 +54,20 @@ class Trainer:
         self.calls = keras.callbacks.CallbackList(list(self.callbacks), model=self.network.model,
             epochs=self.options.epochs, steps=self.data.steps, verbose=0)
 
-# %% ../nbs/31_train.ipynb #076446ad
+# %% ../nbs/31_train.ipynb #81e2b35a
 @patch(as_prop=True)
-def chief(self: Trainer) -> bool:
-    "Whether this worker writes the files."
-    return self.data.worker == 0
-
-@patch(as_prop=True)
-def folder(self: Trainer) -> ModelFolder: return self.checkpoints.folder
+def chief(self: Trainer) -> bool: return self.data.worker == 0          # writes the files
 
 @patch(as_prop=True)
 def silent(self: Trainer) -> bool: return not self.chief or self.options.quiet
 
-# %% ../nbs/31_train.ipynb #d832dc37
+@patch(as_prop=True)
+def folder(self: Trainer) -> ModelFolder: return self.checkpoints.folder
+
+# %% ../nbs/31_train.ipynb #f0793c9b
 @patch
 def start_step(self: Trainer, feed):
-    "Ask the device for the next step; its result is ready later."
+    "Ask the device for the next step. Its result is ready later."
     import tensorflow as tf
     asked = time.perf_counter()
     x, y = next(feed)
@@ -93,11 +91,12 @@ def finish_step(self: Trainer, step, out, bar):
     bar.update(n)
     self.calls.on_train_batch_end(step, dict(loss=float(got['loss'])))
 
-# %% ../nbs/31_train.ipynb #45b85711
+# %% ../nbs/31_train.ipynb #e2e04298
 NOT_FINITE = (
     'Training stopped: {what} at epoch {epoch}, step {step} of {steps}{where}. Look at these patches, '
     'or lower --lr or raise --clip; --resume continues from the last checkpoint.')
 
+# %% ../nbs/31_train.ipynb #32d58da3
 @patch
 def check_finite(self: Trainer, step, got, num):
     "Raise BenError that says at which step and for which patches the loss went wrong."
@@ -135,15 +134,16 @@ def train_epoch(self: Trainer):
         if running: self.finish_step(*running, bar)
         self.count_time()
 
-# %% ../nbs/31_train.ipynb #00650d97
+# %% ../nbs/31_train.ipynb #7343c036
 @patch
 def epoch_bar(self: Trainer):
-    "The progress bar of an epoch; counts patches."
+    "The progress bar of an epoch, which counts patches."
     rows = self.data.info['train'].rows
     done = min(rows, self.position.start*self.data.global_batch)
     name = f'epoch {self.position.epoch+1}/{self.options.epochs}'
     return progress(total=rows, initial=done, desc=name, disable=self.silent)
 
+# %% ../nbs/31_train.ipynb #2d8866ed
 @patch
 def count_time(self: Trainer):
     "Add the time since the last call to the epoch's."
@@ -156,7 +156,7 @@ def save_is_due(self: Trainer):
     "Whether the last checkpoint is too old."
     return self.chief and time.monotonic() - self.last_save >= 60*self.options.checkpoint_minutes
 
-# %% ../nbs/31_train.ipynb #3b7616f7
+# %% ../nbs/31_train.ipynb #db679210
 STOPPED = 75     # exit code after SIGTERM: run again with --resume (EX_TEMPFAIL of sysexits.h)
 
 class Stopped(BenError):
@@ -165,14 +165,15 @@ class Stopped(BenError):
 
 @patch
 def save(self: Trainer):
-    "Write a checkpoint of this moment; the chief does."
+    "Write a checkpoint of this moment, if this is the chief."
     self.last_save = time.monotonic()
     if self.chief:
         self.checkpoints.save(self.position, self.network)
 
+# %% ../nbs/31_train.ipynb #b70bbb60
 @patch
 def pause(self: Trainer):
-    "Save in the middle of an epoch; raise Stopped if that was asked for."
+    "Save in the middle of an epoch, and raise Stopped if that was asked for."
     self.save()
     if self.stopping:
         raise Stopped(f'Stopped by SIGTERM after step {self.position.global_step}; the state is saved in '
@@ -201,7 +202,7 @@ def evaluate(self: Trainer, split) -> EpochSums:
     sums.rows = np.concatenate(rows)[np.concatenate(real)]
     return sums
 
-# %% ../nbs/31_train.ipynb #da120446
+# %% ../nbs/31_train.ipynb #27e60ad1
 @patch
 def history_row(self: Trainer, val):
     "One row of history.csv, from the sums of the epoch and of the validation split."
@@ -221,14 +222,15 @@ def history_row(self: Trainer, val):
         images_per_second=round(at.sums.images/max(at.sums.seconds, 1e-9), 2),
         data_wait=round(at.sums.waiting, 4))
 
-# %% ../nbs/31_train.ipynb #3732f314
+# %% ../nbs/31_train.ipynb #73828967
 @patch
 def describe(self: Trainer):
-    "What one must know to use the model; goes into best.keras."
+    "What one must know to use the model, for best.keras."
     data = self.data
     return dict(bands=list(data.bands), nomenclature=data.classes.kind, names=list(data.classes.names),
                 model=self.options.model, plan=data.info['train'].fingerprint, epoch=self.position.epoch + 1)
 
+# %% ../nbs/31_train.ipynb #ac42a591
 @patch
 def keep_weights(self: Trainer):
     "These weights are the best so far."
@@ -237,6 +239,7 @@ def keep_weights(self: Trainer):
     if self.chief:
         self.folder.write('best.keras', model_bytes(self.network.model, self.describe()))
 
+# %% ../nbs/31_train.ipynb #6aa7740e
 @patch(as_prop=True)
 def finished(self: Trainer) -> bool:
     "Whether all epochs are done, validation has stopped improving, or a callback wants to stop."
@@ -249,7 +252,7 @@ def finished(self: Trainer) -> bool:
 # %% ../nbs/31_train.ipynb #93d6afc5
 @patch
 def end_epoch(self: Trainer):
-    "Validate, note the epoch, keep the best weights, save, and move to the next epoch; returns its row."
+    "Validate, note the epoch, keep the best weights, save, and move on. Returns the row of the history."
     at = self.position
     row = self.history_row(self.evaluate('validation'))
     at.history.append(row)
@@ -264,10 +267,10 @@ def end_epoch(self: Trainer):
     self.calls.on_epoch_end(at.epoch - 1, {k: v for k, v in row.items() if k != 'epoch'})
     return row
 
-# %% ../nbs/31_train.ipynb #6b750b87
+# %% ../nbs/31_train.ipynb #940588ee
 @patch
 def resume(self: Trainer) -> bool:
-    "Continue from the newest good checkpoint; True if there was one. Raises BenError when settings differ."
+    "Continue from the newest good checkpoint, if there is one. Raises BenError when settings differ."
     name, position = self.checkpoints.load(self.network, self.profiler.log)
     if position is None: return False
     self.position = position
@@ -293,7 +296,7 @@ def run(self: Trainer, resume=False):
                 self.log_epoch(epoch)
         self.calls.on_train_end()
 
-# %% ../nbs/31_train.ipynb #9d312767
+# %% ../nbs/31_train.ipynb #a4de4815
 EPOCH = ('epoch {epoch}/{epochs}: loss {loss:.3f}, val_loss {val_loss:.3f}, val mean IoU {val_mean_iou:.3f}, '
          '{images_per_second:.1f} images/s, {data_wait:.1%} waiting for data')
 
@@ -315,12 +318,13 @@ def restore_best(self: Trainer):
     if self.best_weights is not None:
         self.network.model.set_weights(self.best_weights)
 
+# %% ../nbs/31_train.ipynb #84c1c22a
 @patch
 def report(
     self: Trainer,
     extra: dict,   # for the model card: parameters, gflops, replicas, workers, devices, commit, versions
 ) -> dict:         # metrics
-    "Evaluate the best weights on the test split and write the report; the chief does."
+    "Evaluate the best weights on the test split and write the report."
     at, data = self.position, self.data
     test = self.evaluate('test')
     metrics = model_metrics(test, data.classes, self.checkpoints.settings, at.history, at.best)
@@ -345,7 +349,7 @@ def _note_sigterm(trainer):
     finally:
         signal.signal(signal.SIGTERM, before)
 
-# %% ../nbs/31_train.ipynb #8c589d59
+# %% ../nbs/31_train.ipynb #d1fba929
 def _assemble(url, folder, options, devices, profiler, callbacks):
     "A Trainer, made in steps that the record times."
     with profiler.step('strategy_init') as step:
@@ -366,7 +370,7 @@ def _assemble(url, folder, options, devices, profiler, callbacks):
 
 # %% ../nbs/31_train.ipynb #7f63a7b4
 def _train(url, folder, options, devices, profiler, callbacks):
-    "Train, evaluate, report; returns the profile."
+    "Train, evaluate and report. Returns the profile."
     with profiler.step('gpu_setup') as step:
         devices = prepare_devices(options, devices)
         step['devices'] = devices
@@ -393,62 +397,67 @@ def _train(url, folder, options, devices, profiler, callbacks):
             f"on {metrics['patches']} test patches. It is in {folder.url}")
     return profiler.data
 
+# %% ../nbs/31_train.ipynb #13dc97ef
+def _default_folder(p_name):
+    "Name of the model's folder in the store: model, or model_X for train_X."
+    return 'model' + (p_name.removeprefix('train') if p_name.startswith('train') else f'_{p_name}')
+
+# %% ../nbs/31_train.ipynb #022aaaf4
+def _train_alone(data, out, callbacks, devices, **options):
+    "Train while nobody else writes to the folder. Returns the profile."
+    out = out or storage.join(data, _default_folder(options['p_name']))
+    chief = worker_place()[0] == 0
+    lease = Lease(storage.join(out, '.lock'), 'training') if chief else contextlib.nullcontext()
+    profiler = Profiler(storage.join(data, 'profile') if chief else None, options['p_name'],
+                        kind='training', params={**options, 'data': str(data), 'out': out})
+    with lease as held, profiler:
+        try:
+            folder = ModelFolder(out, held)
+            return _train(str(data), folder, SimpleNamespace(**options), devices, profiler, callbacks)
+        except BenError:
+            if held is not None and held.lost:
+                profiler.out = None        # the record is the other training's by now
+            raise
+
 # %% ../nbs/31_train.ipynb #2b301217
 def train(
     data: str,                        # store: folder or s3:// URL with train/, validation/ and test/
     epochs: int = 10,                 # most passes over the train split
     batch: int = 16,                  # patches a step and replica
     lr: float = .001,                 # peak learning rate (for one replica with --enable_lr_scaling)
-    gpus: int = None,                 # GPUs of this host to use; default all, 0 for the CPU
+    gpus: int = None,                 # GPUs of this host to use (default: all), 0 for the CPU
     enable_lr_scaling: bool = False,  # multiply the learning rate by the replicas, with a warm-up
     p_name: str = 'train',            # name of the profile: profile/{p_name}_profile.json
-    bands: str = None,                # bands: 10m, 20m, all, B02,B03,...; default those of the store
+    bands: str = None,                # 10m, 20m, all, B02,B03,... (default: the bands of the store)
     nomenclature: str = '19',         # classes: 19, 45 (the 44 CLC classes) or clc1
     model: str = 'unet',              # unet, reference or pixel
-    width: int = None,                # channels at full resolution; default 32 (unet), 64 (others)
+    width: int = None,                # channels at full resolution (default: 32 for unet, 64 for the others)
     depth: int = 4,                   # resolution levels of the U-Net, 1 to 4
     norm: str = 'batch',              # normalisation in the U-Net: batch, layer, group or none
     loss: str = 'ce',                 # ce, focal, dice, or a sum such as ce+dice
     class_weights: float = 0.,        # weight by 1/frequency to this power: 0 all classes alike, .5, 1
     precision: str = 'float32',       # float32, mixed_bfloat16 or mixed_float16
-    xla: bool = None,                 # compile with XLA; default: on the CPU, when there is enough to do
+    xla: bool = None,                 # compile with XLA (default: on the CPU, when there is enough to do)
     augment: bool = False,            # random flips and 90-degree rotations
     seed: int = 42,                   # of weights, order and augmentation
     schedule: str = 'cosine',         # learning rate: cosine or constant
     warmup: float = .05,              # share of all steps during which the learning rate rises
-    clip: float = 1.,                 # limit of the gradient's global norm; 0 for none
+    clip: float = 1.,                 # limit of the gradient's global norm, 0 for none
     weight_decay: float = 0.,         # decoupled weight decay
-    patience: int = 5,                # stop after so many epochs without improvement; 0 never
+    patience: int = 5,                # stop after so many epochs without improvement, 0 for never
     monitor: str = 'val_loss',        # what must improve: val_loss, val_mean_iou or val_accuracy
     resume: bool = False,             # continue from the newest checkpoint, if there is one
     checkpoint_epochs: int = 1,       # epochs between checkpoints
     checkpoint_minutes: float = 10.,  # and minutes, within an epoch
-    deterministic: bool = False,      # repeatable kernels on GPUs too (slower; for the whole process)
-    out: str = None,                  # where the model goes; default {data}/model (model_X for train_X)
+    deterministic: bool = False,      # repeatable kernels on GPUs too (slower, for the whole process)
+    out: str = None,                  # where the model goes (default: {data}/model, model_X for train_X)
     cache: str = None,                # local folder that keeps part files read from S3
     quiet: bool = False,              # no progress bars and lines
     callbacks: object = (),           # Keras callbacks: on_epoch_end(epoch, logs) and the others
     devices: object = None,           # device names instead of --gpus, e.g. ['CPU:0', 'CPU:1']
-) -> dict:                            # the profile; raises BenError, Stopped
+) -> dict:                            # the profile, raises BenError, Stopped
     "Train a land-cover network on a store."
-    arguments = {k: v for k, v in locals().items() if k not in ('data', 'callbacks', 'devices', 'out')}
-    out = out or storage.join(data, _default_folder(p_name))
-    chief = worker_place()[0] == 0
-    lease = Lease(storage.join(out, '.lock'), 'training') if chief else contextlib.nullcontext()
-    profiler = Profiler(storage.join(data, 'profile') if chief else None, p_name, kind='training',
-                        params={**arguments, 'data': str(data), 'out': out})
-    with lease as held, profiler:
-        try:
-            folder = ModelFolder(out, held)
-            return _train(str(data), folder, SimpleNamespace(**arguments), devices, profiler, callbacks)
-        except BenError:
-            if held is not None and held.lost:
-                profiler.out = None        # the record is the other training's by now
-            raise
-
-def _default_folder(p_name):
-    "Name of the model's folder in the store: model, model_X for train_X."
-    return 'model' + (p_name.removeprefix('train') if p_name.startswith('train') else f'_{p_name}')
+    return _train_alone(**locals())
 
 # %% ../nbs/31_train.ipynb #d35e8f8a
 @command
