@@ -119,7 +119,20 @@ def pick_samples(
     order = [i for i in np.argsort(-share) if np.isfinite(share[i])] or [0]
     return {'best': order[0], 'median': order[len(order)//2], 'worst': order[-1]}
 
-# %% ../nbs/30_model_report.ipynb #941e1044
+# %% ../nbs/30_model_report.ipynb #b48f03ca
+def _read_sample(data, model, name, place):
+    "The patch at a place in the store, with the model's map."
+    shown = dict.fromkeys(('B02', 'B03', 'B04', 'VV', 'VH', *data.bands))
+    columns = ['patch_id', 'label', *(b for b in shown if b in data.info['test'].bands)]
+    found = read_row(*place, columns)
+    logits = np.asarray(model(model_input(found, data.bands)[None]))
+    return Sample(
+        title=f"{name}: {found['patch_id'].split('_', 5)[-1]}",
+        patch=found,
+        reference=data.classes.lut[found['label']],
+        predicted=logits.argmax(-1)[0].astype(np.uint8))
+
+# %% ../nbs/30_model_report.ipynb #4013c5f4
 def read_samples(
     data,      # TrainingData
     model,     # keras.Model
@@ -127,18 +140,8 @@ def read_samples(
 ) -> list:     # of Sample
     "Best, median and worst test patch with their maps."
     picks = pick_samples(rows)
-    shown = dict.fromkeys(('B02', 'B03', 'B04', 'VV', 'VH', *data.bands))
-    columns = ['patch_id', 'label', *(b for b in shown if b in data.info['test'].bands)]
-    samples = []
-    for name, place in zip(picks, data.gathered_places('test', list(picks.values()))):
-        found = read_row(*place, columns)
-        logits = np.asarray(model(model_input(found, data.bands)[None]))
-        samples.append(Sample(
-            title=f"{name}: {found['patch_id'].split('_', 5)[-1]}",
-            patch=found,
-            reference=data.classes.lut[found['label']],
-            predicted=logits.argmax(-1)[0].astype(np.uint8)))
-    return samples
+    places = data.gathered_places('test', list(picks.values()))
+    return [_read_sample(data, model, name, place) for name, place in zip(picks, places)]
 
 # %% ../nbs/30_model_report.ipynb #58335bd8
 def model_metrics(
@@ -168,7 +171,7 @@ def model_metrics(
         class_names=list(classes.names),
         confusion_matrix=sums.cm))
 
-# %% ../nbs/30_model_report.ipynb #36524032
+# %% ../nbs/30_model_report.ipynb #8e7924eb
 CARD = '''\
 # Land-cover model `{model}`
 
@@ -202,7 +205,7 @@ Best epoch {best_epoch} of {epochs_completed}; {parameters:,} parameters, \
 {versions}
 '''
 
-# %% ../nbs/30_model_report.ipynb #06bc22f6
+# %% ../nbs/30_model_report.ipynb #105fcc25
 def markdown_table(
     header,   # names of the columns
     rows,     # lists of values
@@ -213,7 +216,7 @@ def markdown_table(
 
 def _four(value): return 'n/a' if value is None else f'{value:.4f}'
 
-# %% ../nbs/30_model_report.ipynb #441b5905
+# %% ../nbs/30_model_report.ipynb #3a6e1e2a
 def _score_rows(metrics):
     "Name and value of the overall scores."
     names = ('test_loss', 'pixel_accuracy', 'mean_iou', 'mean_f1', 'fw_iou', 'kappa')
@@ -251,7 +254,7 @@ def model_card(
         settings=markdown_table(['setting', 'value'], settings.items()),
         versions='\n'.join(f'- {k} {v}' for k, v in extra['versions'].items()))
 
-# %% ../nbs/30_model_report.ipynb #6e26398d
+# %% ../nbs/30_model_report.ipynb #54493e02
 def git_commit():   # str or None
     "The commit of the checkout this runs in, None outside one."
     command = ['git', 'rev-parse', 'HEAD']
@@ -274,7 +277,7 @@ class TensorBoardWriter:
         parts = ('train', 'validation')
         self.writers = {part: tf.summary.create_file_writer(str(self.dir/part)) for part in parts}
 
-# %% ../nbs/30_model_report.ipynb #6c6dce0e
+# %% ../nbs/30_model_report.ipynb #10f3d383
 _SCALAR, _BLOB = 1, 3       # data classes of TensorBoard's SummaryMetadata
 
 @patch
@@ -285,7 +288,7 @@ def _write(self: TensorBoardWriter, part, tag, value, step, plugin, data_class):
     with self.writers[part].as_default():
         tf.summary.write(tag, value, step=step, metadata=metadata)
 
-# %% ../nbs/30_model_report.ipynb #68602b09
+# %% ../nbs/30_model_report.ipynb #2f5b3ea0
 @patch
 def flush(self: TensorBoardWriter):
     "Write out what is waiting, to S3 as whole files."
@@ -296,7 +299,7 @@ def flush(self: TensorBoardWriter):
         url = storage.join(self.url, p.relative_to(self.dir).as_posix())
         storage.write_bytes(url, p.read_bytes())
 
-# %% ../nbs/30_model_report.ipynb #67121ae7
+# %% ../nbs/30_model_report.ipynb #79965b14
 @patch
 def add(
     self: TensorBoardWriter,
@@ -310,7 +313,7 @@ def add(
         self._write(part, key.removeprefix('val_'), np.float32(value), step, 'scalars', _SCALAR)
     self.flush()
 
-# %% ../nbs/30_model_report.ipynb #de1673c7
+# %% ../nbs/30_model_report.ipynb #5e96b087
 @patch
 def image(
     self: TensorBoardWriter,
@@ -345,7 +348,7 @@ def report_figures(
         'confusion_matrix.png': confusion,
         'per_class_iou.png': per_class}
 
-# %% ../nbs/30_model_report.ipynb #f2272320
+# %% ../nbs/30_model_report.ipynb #14df0924
 def write_report(
     folder,           # ModelFolder
     writer,           # TensorBoardWriter
@@ -364,7 +367,7 @@ def write_report(
             writer.image('predictions', png, (width, height), epoch)
     folder.write('model_card.md', card)
 
-# %% ../nbs/30_model_report.ipynb #f6b3d56b
+# %% ../nbs/30_model_report.ipynb #238b95f7
 def _sizes(data, devices):
     "What was trained on, and with how much at a time."
     rows = {f'{split}_samples': info.rows for split, info in data.info.items()}
@@ -379,7 +382,7 @@ def _sizes(data, devices):
         global_batch_size=data.global_batch,
         steps_per_epoch=data.steps)
 
-# %% ../nbs/30_model_report.ipynb #066ff71f
+# %% ../nbs/30_model_report.ipynb #6efd7016
 def _course(model, position):
     "How the training went, and how fast."
     history = pd.DataFrame(position.history)
@@ -393,14 +396,14 @@ def _course(model, position):
         data_wait=float(steady.data_wait.mean()),
         final_train_accuracy=float(history.accuracy.iloc[-1]))
 
-# %% ../nbs/30_model_report.ipynb #af6bea83
+# %% ../nbs/30_model_report.ipynb #cdaf9c73
 def _test_scores(metrics):
     "The test scores under the names of the record."
     top = {k: metrics[k] for k in ('mean_iou', 'mean_f1', 'fw_iou', 'kappa')}
     multi = {f'multi_label_{k}': v for k, v in metrics['multi_label'].items() if k != 'patches'}
     return dict(test_loss=metrics['test_loss'], test_accuracy=metrics['pixel_accuracy'], **top, **multi)
 
-# %% ../nbs/30_model_report.ipynb #09ca8f6b
+# %% ../nbs/30_model_report.ipynb #33081351
 def training_summary(
     data,            # TrainingData
     model,           # keras.Model

@@ -52,7 +52,21 @@ def _palette(values, colours):
     palette = {int(v): (*map(int, c), 255) for v, c in zip(values, colours)}
     return {**palette, MISSING: (40, 40, 40, 255)}
 
-# %% ../nbs/32_predict.ipynb #bdb645ca
+# %% ../nbs/32_predict.ipynb #dca4c129
+def _as_tif(data, crs, transform, kind):
+    "A GeoTIFF of uint16 values as bytes, with palette and class names."
+    import rasterio
+    nom, values = classes_of(kind), map_values(kind)
+    height, width = data.shape
+    with rasterio.MemoryFile() as mem:
+        with mem.open(driver='GTiff', width=width, height=height, count=1, dtype='uint16', nodata=MISSING,
+                      crs=crs, transform=transform, compress='deflate', photometric='palette') as dst:
+            dst.write(data, 1)
+            dst.write_colormap(1, _palette(values, nom.colours))
+            dst.update_tags(1, **{f'class_{v}': name for v, name in zip(values, nom.names)})
+        return mem.read()
+
+# %% ../nbs/32_predict.ipynb #bd206ce5
 def write_map(
     url: str,         # where: local path or S3 URL
     classes,          # integer (H, W)
@@ -61,19 +75,10 @@ def write_map(
     kind: str = '19', # nomenclature
 ):                    # raises StorageError
     "Write a class map as a GeoTIFF with palette and class names."
-    import rasterio
-    nom, values = classes_of(kind), map_values(kind)
-    data = np.where(missing, MISSING, values[classes]).astype(np.uint16)
-    height, width = data.shape
-    with rasterio.MemoryFile() as mem:
-        with mem.open(driver='GTiff', width=width, height=height, count=1, dtype='uint16', nodata=MISSING,
-                      crs=crs, transform=transform, compress='deflate', photometric='palette') as dst:
-            dst.write(data, 1)
-            dst.write_colormap(1, _palette(values, nom.colours))
-            dst.update_tags(1, **{f'class_{v}': name for v, name in zip(values, nom.names)})
-        storage.write_bytes(url, mem.read())
+    data = np.where(missing, MISSING, map_values(kind)[classes]).astype(np.uint16)
+    storage.write_bytes(url, _as_tif(data, crs, transform, kind))
 
-# %% ../nbs/32_predict.ipynb #33909959
+# %% ../nbs/32_predict.ipynb #23a5b5dd
 class Scene(NamedTuple):
     "An image and where it lies."
     name: str            # names the map
@@ -104,7 +109,7 @@ def _georeference(patch_id):
     epsg, east, north = patch_place(patch_id)
     return CRS.from_epsg(epsg), from_origin(east, north, 10, 10)
 
-# %% ../nbs/32_predict.ipynb #ecd68530
+# %% ../nbs/32_predict.ipynb #88c54c8b
 def _from_store(url, bands):
     "Every patch of a finished split."
     import pyarrow.parquet as pq
@@ -117,7 +122,7 @@ def _from_store(url, bands):
                     image = model_input({b: values[i] for b, values in columns.items()}, bands)
                     yield Scene(name, image, *_georeference(name))
 
-# %% ../nbs/32_predict.ipynb #124e9556
+# %% ../nbs/32_predict.ipynb #963e22ee
 def _from_row(row, bands):
     "One patch of an archive, from its row of the metadata with paths."
     import rasterio
@@ -128,7 +133,7 @@ def _from_row(row, bands):
         transform = src.transform*src.transform.scale(BAND[finest].size/120)      # at 10 m
         yield Scene(row['patch_id'], model_input(patch, bands), src.crs, transform)
 
-# %% ../nbs/32_predict.ipynb #791aa7ab
+# %% ../nbs/32_predict.ipynb #46475fca
 def _archive_rows(source, bands):
     "Rows with paths of an archive, or of one patch's folder inside one."
     whole = storage.join(source, 'metadata.parquet')
@@ -145,7 +150,7 @@ def _archive_rows(source, bands):
                        f"which files belong to '{name}' stands in '{table}', which is not there.")
     return add_paths(read_meta(table).query('patch_id == @name'), root)
 
-# %% ../nbs/32_predict.ipynb #113a7034
+# %% ../nbs/32_predict.ipynb #a7853cac
 def _each(makers, skipped):
     "Scenes of many generators. Errors are raised, or noted when `skipped` is a list."
     for make in makers:
@@ -167,7 +172,7 @@ def _is_archive(source, bands):
     files = 'metadata.parquet', f'{storage.base(source)}_{bands[-1]}.tif'
     return any(storage.exists(storage.join(source, name)) for name in files)
 
-# %% ../nbs/32_predict.ipynb #ed511364
+# %% ../nbs/32_predict.ipynb #9b480d56
 def open_scenes(
     source: str,            # see `predict`
     bands,                  # of the model, in its order
@@ -192,7 +197,13 @@ def _starts(n, size, margin):
     if n <= size: return [0]
     return sorted({*range(0, n - size, size - 2*margin), n - size})
 
-# %% ../nbs/32_predict.ipynb #5f900ca0
+def _padded(image, size):
+    "An image of at least this size, its last rows and columns repeated."
+    height, width = image.shape[:2]
+    below, right = max(0, size - height), max(0, size - width)
+    return np.pad(image, ((0, below), (0, right), (0, 0)), mode='edge')
+
+# %% ../nbs/32_predict.ipynb #88396876
 def classify(
     model,            # keras.Model that takes (N, size, size, C)
     image,            # float32 (H, W, C), any size
@@ -202,10 +213,9 @@ def classify(
     "Class map of an image of any size."
     size = model.input_shape[1]
     height, width = image.shape[:2]
-    below, right = max(0, size - height), max(0, size - width)
-    padded = np.pad(image, ((0, below), (0, right), (0, 0)), mode='edge')
-    tiles = [(r, c) for r in _starts(height, size, margin) for c in _starts(width, size, margin)]
+    padded = _padded(image, size)
     out = np.zeros(padded.shape[:2], np.uint8)
+    tiles = [(r, c) for r in _starts(height, size, margin) for c in _starts(width, size, margin)]
     for k in range(0, len(tiles), batch):
         group = tiles[k:k+batch]
         logits = model.predict_on_batch(np.stack([padded[r:r+size, c:c+size] for r, c in group]))
@@ -215,14 +225,14 @@ def classify(
             out[r+top:r+size, c+left:c+size] = classes[top:, left:]
     return out[:height, :width]
 
-# %% ../nbs/32_predict.ipynb #320d73c6
+# %% ../nbs/32_predict.ipynb #630bb844
 def _classify_all(model, images, batch):
     "Class maps of some images, in one go when all have the size that the model takes."
     if all(image.shape[:2] == model.input_shape[1:3] for image in images):
         return np.asarray(model.predict_on_batch(np.stack(images))).argmax(-1)
     return [classify(model, image, batch) for image in images]
 
-# %% ../nbs/32_predict.ipynb #f3eb5175
+# %% ../nbs/32_predict.ipynb #397f60e8
 def _write_maps(scenes, model, info, out, batch):
     "Classify scenes and write their maps. Returns their URLs."
     bands, written = info['bands'], []

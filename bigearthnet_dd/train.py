@@ -54,7 +54,7 @@ class Trainer:
         self.calls = keras.callbacks.CallbackList(list(self.callbacks), model=self.network.model,
             epochs=self.options.epochs, steps=self.data.steps, verbose=0)
 
-# %% ../nbs/31_train.ipynb #81e2b35a
+# %% ../nbs/31_train.ipynb #83fcffeb
 @patch(as_prop=True)
 def chief(self: Trainer) -> bool: return self.data.worker == 0          # writes the files
 
@@ -64,7 +64,7 @@ def silent(self: Trainer) -> bool: return not self.chief or self.options.quiet
 @patch(as_prop=True)
 def folder(self: Trainer) -> ModelFolder: return self.checkpoints.folder
 
-# %% ../nbs/31_train.ipynb #f0793c9b
+# %% ../nbs/31_train.ipynb #fed57e77
 @patch
 def start_step(self: Trainer, feed):
     "Ask the device for the next step. Its result is ready later."
@@ -91,12 +91,12 @@ def finish_step(self: Trainer, step, out, bar):
     bar.update(n)
     self.calls.on_train_batch_end(step, dict(loss=float(got['loss'])))
 
-# %% ../nbs/31_train.ipynb #e2e04298
+# %% ../nbs/31_train.ipynb #5ceaa878
 NOT_FINITE = (
     'Training stopped: {what} at epoch {epoch}, step {step} of {steps}{where}. Look at these patches, '
     'or lower --lr or raise --clip; --resume continues from the last checkpoint.')
 
-# %% ../nbs/31_train.ipynb #32d58da3
+# %% ../nbs/31_train.ipynb #124dd3e0
 @patch
 def check_finite(self: Trainer, step, got, num):
     "Raise BenError that says at which step and for which patches the loss went wrong."
@@ -134,7 +134,7 @@ def train_epoch(self: Trainer):
         if running: self.finish_step(*running, bar)
         self.count_time()
 
-# %% ../nbs/31_train.ipynb #7343c036
+# %% ../nbs/31_train.ipynb #64b46819
 @patch
 def epoch_bar(self: Trainer):
     "The progress bar of an epoch, which counts patches."
@@ -143,7 +143,7 @@ def epoch_bar(self: Trainer):
     name = f'epoch {self.position.epoch+1}/{self.options.epochs}'
     return progress(total=rows, initial=done, desc=name, disable=self.silent)
 
-# %% ../nbs/31_train.ipynb #2d8866ed
+# %% ../nbs/31_train.ipynb #808f6077
 @patch
 def count_time(self: Trainer):
     "Add the time since the last call to the epoch's."
@@ -156,7 +156,7 @@ def save_is_due(self: Trainer):
     "Whether the last checkpoint is too old."
     return self.chief and time.monotonic() - self.last_save >= 60*self.options.checkpoint_minutes
 
-# %% ../nbs/31_train.ipynb #db679210
+# %% ../nbs/31_train.ipynb #9f66fd1a
 STOPPED = 75     # exit code after SIGTERM: run again with --resume (EX_TEMPFAIL of sysexits.h)
 
 class Stopped(BenError):
@@ -170,7 +170,7 @@ def save(self: Trainer):
     if self.chief:
         self.checkpoints.save(self.position, self.network)
 
-# %% ../nbs/31_train.ipynb #b70bbb60
+# %% ../nbs/31_train.ipynb #3773ae69
 @patch
 def pause(self: Trainer):
     "Save in the middle of an epoch, and raise Stopped if that was asked for."
@@ -179,30 +179,34 @@ def pause(self: Trainer):
         raise Stopped(f'Stopped by SIGTERM after step {self.position.global_step}; the state is saved in '
                       f"'{self.checkpoints.url}'. Run the same command with --resume to continue.")
 
+# %% ../nbs/31_train.ipynb #60b5a1a8
+@patch
+def stop_if_asked(self: Trainer):
+    "Save and stop between two batches of an evaluation; several workers wait for the next training step."
+    if self.stop_asked and self.data.workers == 1:
+        self.stopping = True
+        self.pause()
+
 # %% ../nbs/31_train.ipynb #cab1fbfa
 @patch
 def evaluate(self: Trainer, split) -> EpochSums:
     "Loss, confusion matrix and one report row a patch, over every row of a split."
-    data, rows, real = self.data, [], []
-    sums = EpochSums.zeros(self.options.loss, data.classes.n)
+    data, rows = self.data, []
     begun = time.perf_counter()
-    loader = data.loaders[split]
-    loader.set_epoch(0)
+    sums = EpochSums.zeros(self.options.loss, data.classes.n)
+    data.loaders[split].set_epoch(0)
     with progress(total=data.info[split].rows, desc=split, leave=split == 'test', disable=self.silent) as bar:
-        for step, (x, y) in zip(range(loader.steps), data.feeds[split]):
+        for step, (x, y) in zip(range(data.loaders[split].steps), data.feeds[split]):
             out = {k: local(data.strategy, v) for k, v in self.network.test_step(x, y).items()}
             sums.add(out)
+            rows.append(out['rows'][data.real_rows(split, step)])
             bar.update(data.rows_in(split, step))
-            rows.append(out['rows'])
-            real.append(data.real_rows(split, step))
-            if self.stop_asked and data.workers == 1:
-                self.stopping = True
-                self.pause()
+            self.stop_if_asked()
     sums.seconds = time.perf_counter() - begun
-    sums.rows = np.concatenate(rows)[np.concatenate(real)]
+    sums.rows = np.concatenate(rows)
     return sums
 
-# %% ../nbs/31_train.ipynb #27e60ad1
+# %% ../nbs/31_train.ipynb #227c1db3
 @patch
 def history_row(self: Trainer, val):
     "One row of history.csv, from the sums of the epoch and of the validation split."
@@ -222,7 +226,7 @@ def history_row(self: Trainer, val):
         images_per_second=round(at.sums.images/max(at.sums.seconds, 1e-9), 2),
         data_wait=round(at.sums.waiting, 4))
 
-# %% ../nbs/31_train.ipynb #73828967
+# %% ../nbs/31_train.ipynb #3ec1a7ea
 @patch
 def describe(self: Trainer):
     "What one must know to use the model, for best.keras."
@@ -230,7 +234,7 @@ def describe(self: Trainer):
     return dict(bands=list(data.bands), nomenclature=data.classes.kind, names=list(data.classes.names),
                 model=self.options.model, plan=data.info['train'].fingerprint, epoch=self.position.epoch + 1)
 
-# %% ../nbs/31_train.ipynb #ac42a591
+# %% ../nbs/31_train.ipynb #1c697813
 @patch
 def keep_weights(self: Trainer):
     "These weights are the best so far."
@@ -239,7 +243,7 @@ def keep_weights(self: Trainer):
     if self.chief:
         self.folder.write('best.keras', model_bytes(self.network.model, self.describe()))
 
-# %% ../nbs/31_train.ipynb #6aa7740e
+# %% ../nbs/31_train.ipynb #6fa3ed84
 @patch(as_prop=True)
 def finished(self: Trainer) -> bool:
     "Whether all epochs are done, validation has stopped improving, or a callback wants to stop."
@@ -267,7 +271,7 @@ def end_epoch(self: Trainer):
     self.calls.on_epoch_end(at.epoch - 1, {k: v for k, v in row.items() if k != 'epoch'})
     return row
 
-# %% ../nbs/31_train.ipynb #940588ee
+# %% ../nbs/31_train.ipynb #a97cb081
 @patch
 def resume(self: Trainer) -> bool:
     "Continue from the newest good checkpoint, if there is one. Raises BenError when settings differ."
@@ -296,7 +300,7 @@ def run(self: Trainer, resume=False):
                 self.log_epoch(epoch)
         self.calls.on_train_end()
 
-# %% ../nbs/31_train.ipynb #a4de4815
+# %% ../nbs/31_train.ipynb #03228eb6
 EPOCH = ('epoch {epoch}/{epochs}: loss {loss:.3f}, val_loss {val_loss:.3f}, val mean IoU {val_mean_iou:.3f}, '
          '{images_per_second:.1f} images/s, {data_wait:.1%} waiting for data')
 
@@ -318,7 +322,7 @@ def restore_best(self: Trainer):
     if self.best_weights is not None:
         self.network.model.set_weights(self.best_weights)
 
-# %% ../nbs/31_train.ipynb #84c1c22a
+# %% ../nbs/31_train.ipynb #edc92190
 @patch
 def report(
     self: Trainer,
@@ -349,7 +353,7 @@ def _note_sigterm(trainer):
     finally:
         signal.signal(signal.SIGTERM, before)
 
-# %% ../nbs/31_train.ipynb #d1fba929
+# %% ../nbs/31_train.ipynb #11fd8222
 def _assemble(url, folder, options, devices, profiler, callbacks):
     "A Trainer, made in steps that the record times."
     with profiler.step('strategy_init') as step:
@@ -368,6 +372,27 @@ def _assemble(url, folder, options, devices, profiler, callbacks):
     writer = TensorBoardWriter(folder.path('tensorboard')) if data.worker == 0 else None
     return Trainer(options, data, network, checkpoints, profiler, callbacks, writer)
 
+# %% ../nbs/31_train.ipynb #6d18ad1d
+def _facts(trainer, devices):
+    "What the model card says about how a model was made."
+    data, model = trainer.data, trainer.network.model
+    return dict(
+        parameters=parameters(model),
+        gflops=flops(model)/1e9,
+        replicas=data.replicas,
+        workers=data.workers,
+        devices=', '.join(devices),
+        commit=git_commit(),
+        versions=trainer.profiler.data['versions'])
+
+# %% ../nbs/31_train.ipynb #0588afe8
+def _say_result(trainer, metrics):
+    "One sentence at the end."
+    epochs, rows = len(trainer.position.history), trainer.data.info['train'].rows
+    say(f'Trained {trainer.options.model} for {epochs} epochs on {rows} patches: '
+        f"mean IoU {metrics['mean_iou'] or 0:.3f}, pixel accuracy {metrics['pixel_accuracy'] or 0:.3f} "
+        f"on {metrics['patches']} test patches. It is in {trainer.folder.url}")
+
 # %% ../nbs/31_train.ipynb #7f63a7b4
 def _train(url, folder, options, devices, profiler, callbacks):
     "Train, evaluate and report. Returns the profile."
@@ -375,34 +400,29 @@ def _train(url, folder, options, devices, profiler, callbacks):
         devices = prepare_devices(options, devices)
         step['devices'] = devices
     trainer = _assemble(url, folder, options, devices, profiler, callbacks)
-    data, model, commit = trainer.data, trainer.network.model, git_commit()
+    data, model = trainer.data, trainer.network.model
     lost = device_errors(options, data.worker, data.workers, trainer.checkpoints.url)
     with _note_sigterm(trainer), lost:
         trainer.run(options.resume)
         with profiler.step('evaluation') as step:
             trainer.restore_best()
-            metrics = trainer.report(dict(
-                parameters=parameters(model), gflops=flops(model)/1e9,
-                replicas=data.replicas, workers=data.workers, devices=', '.join(devices),
-                commit=commit, versions=profiler.data['versions']))
+            facts = _facts(trainer, devices)
+            metrics = trainer.report(facts)
             step.update(rows=metrics['patches'])
     profiler.summary.update(
         training_summary(data, model, devices, trainer.position, metrics),
-        plan=data.info['train'].fingerprint, commit=commit, precision=options.precision,
+        plan=data.info['train'].fingerprint, commit=facts['commit'], precision=options.precision,
         model=options.model, strategy=type(data.strategy).__name__)
     if trainer.chief:
-        epochs, rows = len(trainer.position.history), data.info['train'].rows
-        say(f"Trained {options.model} for {epochs} epochs on {rows} patches: "
-            f"mean IoU {metrics['mean_iou'] or 0:.3f}, pixel accuracy {metrics['pixel_accuracy'] or 0:.3f} "
-            f"on {metrics['patches']} test patches. It is in {folder.url}")
+        _say_result(trainer, metrics)
     return profiler.data
 
-# %% ../nbs/31_train.ipynb #13dc97ef
+# %% ../nbs/31_train.ipynb #23cf381e
 def _default_folder(p_name):
     "Name of the model's folder in the store: model, or model_X for train_X."
     return 'model' + (p_name.removeprefix('train') if p_name.startswith('train') else f'_{p_name}')
 
-# %% ../nbs/31_train.ipynb #022aaaf4
+# %% ../nbs/31_train.ipynb #d9916563
 def _train_alone(data, out, callbacks, devices, **options):
     "Train while nobody else writes to the folder. Returns the profile."
     out = out or storage.join(data, _default_folder(options['p_name']))
