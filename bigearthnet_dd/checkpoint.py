@@ -106,21 +106,28 @@ def build_network(
     test_step = make_test_step(data.strategy, model, terms, n, xla)
     return Network(model, optimizer, rate, train_step, test_step, xla)
 
-# %% ../nbs/29_checkpoint.ipynb #b8fd63fd
+# %% ../nbs/29_checkpoint.ipynb #b30cc626
 @dataclass
 class ModelFolder:
     "The folder of one model. Every write first checks that this training still holds it."
-    url: str              # local path or S3 URL
-    lease: object = None  # a `lease.Lease` that is held, or None for no check
+    url: str                # local path or S3 URL
+    lease: object = None    # a `lease.Lease` that is held, or None for no check
+    on_loss: object = None  # function that is called when the lease turns out to be lost
 
     def path(self, *parts): return storage.join(self.url, *parts)
 
-    def check(self):
-        "Raise BenError when the folder belongs to somebody else by now."
-        if self.lease is not None:
-            self.lease.check()
+# %% ../nbs/29_checkpoint.ipynb #f9d4f1fc
+@patch
+def check(self: ModelFolder):
+    "Raise BenError when the folder belongs to somebody else by now."
+    if self.lease is None: return
+    try:
+        self.lease.check()
+    except BenError:
+        if self.lease.lost and self.on_loss: self.on_loss()
+        raise
 
-# %% ../nbs/29_checkpoint.ipynb #554de974
+# %% ../nbs/29_checkpoint.ipynb #6b772b59
 @patch
 def write(
     self: ModelFolder,
@@ -132,7 +139,7 @@ def write(
     writers = {bytes: storage.write_bytes, str: storage.write_text}
     writers.get(type(content), storage.write_json)(self.path(name), content)
 
-# %% ../nbs/29_checkpoint.ipynb #12520e2f
+# %% ../nbs/29_checkpoint.ipynb #d3e73152
 @patch
 def delete(self: ModelFolder, name):
     "Delete a file."
@@ -152,7 +159,7 @@ def pack_checkpoint(
     body = buf.getvalue()
     return _MAGIC + hashlib.sha256(body).digest() + body
 
-# %% ../nbs/29_checkpoint.ipynb #51881bdc
+# %% ../nbs/29_checkpoint.ipynb #3fe22959
 def unpack_checkpoint(
     data: bytes,     # what `pack_checkpoint` made
     name: str = '',  # for the error
@@ -165,7 +172,7 @@ def unpack_checkpoint(
         arrays = {k: z[k] for k in z.files}
     return arrays, json.loads(arrays.pop('state').tobytes())
 
-# %% ../nbs/29_checkpoint.ipynb #ea746abf
+# %% ../nbs/29_checkpoint.ipynb #dbcb0518
 @dataclass
 class Position:
     "Where a training stands: with the variables of the network, all that a checkpoint holds."
@@ -176,11 +183,11 @@ class Position:
     best: int = None          # epoch (from 0) whose weights were the best, None before the first
     sums: EpochSums = None    # of the epoch that is not finished, None at its beginning
 
-# %% ../nbs/29_checkpoint.ipynb #ee73e979
+# %% ../nbs/29_checkpoint.ipynb #b85e1707
 _IN_STATE = ('epoch', 'start', 'global_step', 'history', 'best')
 _SUMS = ('totals', 'den', 'cm', 'seconds', 'wait', 'images')
 
-# %% ../nbs/29_checkpoint.ipynb #47867a63
+# %% ../nbs/29_checkpoint.ipynb #6ad96bb9
 def pack_training(
     position: Position,
     network: Network,
@@ -194,7 +201,7 @@ def pack_training(
     state = {k: getattr(position, k) for k in _IN_STATE}
     return pack_checkpoint(arrays, dict(version=1, settings=settings, **state))
 
-# %% ../nbs/29_checkpoint.ipynb #8dd981b8
+# %% ../nbs/29_checkpoint.ipynb #4ca07683
 def restore_training(
     arrays, state,      # what `unpack_checkpoint` returned
     network: Network,   # gets the values that were saved
@@ -212,7 +219,7 @@ def restore_training(
 SAME = ('model', 'width', 'depth', 'norm', 'loss', 'class_weights', 'precision', 'lr', 'schedule', 'warmup',
         'clip', 'weight_decay', 'enable_lr_scaling', 'nomenclature', 'seed', 'augment', 'epochs', 'monitor')
 
-# %% ../nbs/29_checkpoint.ipynb #ef878179
+# %% ../nbs/29_checkpoint.ipynb #c6911678
 def training_settings(
     options,   # the arguments of `train`
     data,      # TrainingData
@@ -226,7 +233,7 @@ def training_settings(
         train_rows=data.info['train'].rows,
         plan=data.info['train'].fingerprint)
 
-# %% ../nbs/29_checkpoint.ipynb #168d3c35
+# %% ../nbs/29_checkpoint.ipynb #a5bdc35d
 def differing_settings(
     before: dict,   # settings of the checkpoint
     now: dict,      # settings of this training
@@ -238,7 +245,7 @@ def differing_settings(
     keys = {**before, **now}
     return [f'{k} was {before.get(k)!r}, is {now.get(k)!r}' for k in keys if before.get(k) != now.get(k)]
 
-# %% ../nbs/29_checkpoint.ipynb #b287ed2d
+# %% ../nbs/29_checkpoint.ipynb #5f8a1814
 @dataclass
 class Checkpoints:
     "The checkpoints of one training."
@@ -253,7 +260,7 @@ class Checkpoints:
         "Names of the checkpoints there are, oldest first."
         return sorted(name for name, _ in storage.list_files(self.url, '.ckpt'))
 
-# %% ../nbs/29_checkpoint.ipynb #fdc39be4
+# %% ../nbs/29_checkpoint.ipynb #3ab06045
 @patch
 def save(self: Checkpoints, position, network):
     "Write a checkpoint of this moment, and delete those that are too old."
@@ -261,14 +268,14 @@ def save(self: Checkpoints, position, network):
     self.folder.write(f'checkpoints/{name}', pack_training(position, network, self.settings))
     self.remove(self.names()[:-self.keep])
 
-# %% ../nbs/29_checkpoint.ipynb #0b6ea465
+# %% ../nbs/29_checkpoint.ipynb #1b0de02a
 @patch
 def remove(self: Checkpoints, names):
     "Delete checkpoints by their names."
     for name in names:
         self.folder.delete(f'checkpoints/{name}')
 
-# %% ../nbs/29_checkpoint.ipynb #f1e2f6cb
+# %% ../nbs/29_checkpoint.ipynb #b865f844
 OTHER_SETTINGS = (
     "--resume: the checkpoint in '{url}' belongs to other settings: {differences}. "
     'Give the same settings, or leave --resume out to start afresh.')
@@ -279,7 +286,7 @@ def must_match(self: Checkpoints, before):
     if differences := differing_settings(before, self.settings):
         raise BenError(OTHER_SETTINGS.format(url=self.url, differences='; '.join(differences)))
 
-# %% ../nbs/29_checkpoint.ipynb #a3f7bec3
+# %% ../nbs/29_checkpoint.ipynb #f03fbfe2
 @patch
 def load(
     self: Checkpoints,
@@ -308,7 +315,7 @@ def best_epoch(
     if not np.isfinite(values).any(): return 0
     return int(np.nanargmin(values if 'loss' in monitor else -values))
 
-# %% ../nbs/29_checkpoint.ipynb #0d6480e7
+# %% ../nbs/29_checkpoint.ipynb #4a88d0f2
 @contextlib.contextmanager
 def _unsynchronised(model):
     "Normalisation over several replicas matters only in training, and other backends refuse to load it."
@@ -321,10 +328,10 @@ def _unsynchronised(model):
         for layer in layers:
             layer.synchronized = True
 
-# %% ../nbs/29_checkpoint.ipynb #e9c85016
+# %% ../nbs/29_checkpoint.ipynb #b0eaeabf
 MODEL_INFO = 'bigearthnet_dd.json'
 
-# %% ../nbs/29_checkpoint.ipynb #b78d42c3
+# %% ../nbs/29_checkpoint.ipynb #c97995a4
 def model_bytes(
     model,        # keras.Model
     info: dict,   # what one must know to use it: bands, nomenclature, names, ...
@@ -338,7 +345,7 @@ def model_bytes(
             z.writestr(MODEL_INFO, json.dumps(info, indent=1))
         return Path(path).read_bytes()
 
-# %% ../nbs/29_checkpoint.ipynb #787fe57f
+# %% ../nbs/29_checkpoint.ipynb #ebae6a54
 def _read_note(data, url):
     "The note inside a model file, {} when there is none. Raises BenError."
     try:
@@ -347,7 +354,7 @@ def _read_note(data, url):
     except zipfile.BadZipFile:
         raise BenError(f"'{url}' is not a Keras model file.") from None
 
-# %% ../nbs/29_checkpoint.ipynb #b677c351
+# %% ../nbs/29_checkpoint.ipynb #2253e6d8
 def load_model(
     url: str,    # best.keras: path or S3 URL
 ) -> tuple:      # (keras.Model, dict: bands, nomenclature, names, ...), raises BenError

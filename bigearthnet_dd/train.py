@@ -422,7 +422,7 @@ def _default_folder(p_name):
     "Name of the model's folder in the store: model, or model_X for train_X."
     return 'model' + (p_name.removeprefix('train') if p_name.startswith('train') else f'_{p_name}')
 
-# %% ../nbs/31_train.ipynb #d9916563
+# %% ../nbs/31_train.ipynb #2cab6321
 def _train_alone(data, out, callbacks, devices, **options):
     "Train while nobody else writes to the folder. Returns the profile."
     out = out or storage.join(data, _default_folder(options['p_name']))
@@ -430,14 +430,10 @@ def _train_alone(data, out, callbacks, devices, **options):
     lease = Lease(storage.join(out, '.lock'), 'training') if chief else contextlib.nullcontext()
     profiler = Profiler(storage.join(data, 'profile') if chief else None, options['p_name'],
                         kind='training', params={**options, 'data': str(data), 'out': out})
+    def give_up_record(): profiler.out = None        # it is the other training's by now
     with lease as held, profiler:
-        try:
-            folder = ModelFolder(out, held)
-            return _train(str(data), folder, SimpleNamespace(**options), devices, profiler, callbacks)
-        except BenError:
-            if held is not None and held.lost:
-                profiler.out = None        # the record is the other training's by now
-            raise
+        folder = ModelFolder(out, held, give_up_record)
+        return _train(str(data), folder, SimpleNamespace(**options), devices, profiler, callbacks)
 
 # %% ../nbs/31_train.ipynb #2b301217
 def train(
