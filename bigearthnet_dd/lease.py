@@ -5,15 +5,8 @@
 # %% auto #0
 __all__ = ['this_machine', 'process_lives', 'lease_record', 'read_lease', 'held_by', 'Lease', 'successor_url', 'current_holder']
 
-# %% ../nbs/05_lease.ipynb #7ad3aaf1
-import contextlib
-import functools
-import json
-import os
-import socket
-import threading
-import time
-import uuid
+# %% ../nbs/05_lease.ipynb #ae6f7d0b
+import contextlib, functools, json, os, socket, threading, time, uuid
 from datetime import datetime
 from pathlib import Path
 from fastcore.basics import patch
@@ -44,22 +37,17 @@ def process_lives(
     except psutil.Error:
         return False
 
-# %% ../nbs/05_lease.ipynb #9e1c612e
+# %% ../nbs/05_lease.ipynb #3ab90625
 def lease_record(
     what: str,   # what the holder does: 'conversion', 'training', 'batch'
 ) -> dict:       # what, host, machine, pid, born, token, since, beat, replaced
     "What this process writes into a lease."
     import psutil
-    return dict(
-        what=what,
-        host=socket.gethostname(),
-        machine=this_machine(),
-        pid=os.getpid(),
-        born=psutil.Process().create_time(),
-        token=uuid.uuid4().hex,
-        since=time.time(),
-        beat=time.time(),
-        replaced=None)         # token of the dead holder whose place was taken
+    place = dict(host=socket.gethostname(), machine=this_machine())
+    process = dict(pid=os.getpid(), born=psutil.Process().create_time())
+    times = dict(since=time.time(), beat=time.time())
+    replaced = None      # token of the dead holder whose place was taken
+    return dict(what=what, **place, **process, token=uuid.uuid4().hex, **times, replaced=replaced)
 
 # %% ../nbs/05_lease.ipynb #f2b11808
 def read_lease(
@@ -85,7 +73,7 @@ def held_by(
     record = read_lease(url)
     return record is not None and record.get('token') == token
 
-# %% ../nbs/05_lease.ipynb #bb3d925b
+# %% ../nbs/05_lease.ipynb #66556d49
 class Lease:
     "The right to write into a place, for the length of a `with` block."
     renew_s, expire_s, watch_s = 15., 120., 35.
@@ -101,6 +89,7 @@ class Lease:
         self.taken_over = False        # True when a dead holder's place was taken
         self.mutex = threading.Lock()  # renewal and `check` run in two threads
         self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.keep_alive, daemon=True, name='lease')
 
 # %% ../nbs/05_lease.ipynb #b602a7f1
 @patch(as_prop=True)
@@ -185,7 +174,7 @@ def take_over(self: Lease, record):
     for url in (*before, *successors, mine):       # the first: left by one that died after its takeover
         storage.delete(url)
 
-# %% ../nbs/05_lease.ipynb #e10c2f02
+# %% ../nbs/05_lease.ipynb #cccfe264
 @patch
 def acquire(self: Lease):
     "Take the lease; raises BenError when somebody else holds it."
@@ -198,7 +187,7 @@ def acquire(self: Lease):
     else:
         raise BenError(f"'{self.url}' can neither be made nor read.")
     self.renewed = time.time()
-    threading.Thread(target=self.keep_alive, daemon=True, name='lease').start()
+    self.thread.start()
     return self
 
 # %% ../nbs/05_lease.ipynb #a1b3324d
@@ -250,11 +239,12 @@ def check(self: Lease):
                        'took over because this one seemed dead, or the file was deleted. '
                        'Nothing more is written.')
 
-# %% ../nbs/05_lease.ipynb #4b76bfc8
+# %% ../nbs/05_lease.ipynb #63358ea7
 @patch
 def release(self: Lease):
     "Give the lease back; one that belongs to somebody else by now is left alone."
     self.ended.set()
+    self.thread.join()                                   # a thread that outlives Python's end can abort it
     with self.mutex, contextlib.suppress(BenError):      # a lease that cannot be deleted expires by itself
         if held_by(self.url, self.token):
             storage.delete(self.url)
