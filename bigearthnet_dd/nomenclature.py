@@ -12,29 +12,60 @@ import numpy as np
 from .core import BenError
 
 # %% ../nbs/01_nomenclature.ipynb #b85db1c8
-_CLC = {
-    111: ('Continuous urban fabric', 230, 0, 77), 112: ('Discontinuous urban fabric', 255, 0, 0), 121: ('Industrial or commercial units', 204, 77, 242),
-    122: ('Road and rail networks and associated land', 204, 0, 0), 123: ('Port areas', 230, 204, 204), 124: ('Airports', 230, 204, 230),
-    131: ('Mineral extraction sites', 166, 0, 204), 132: ('Dump sites', 166, 77, 0), 133: ('Construction sites', 255, 77, 255),
-    141: ('Green urban areas', 255, 166, 255), 142: ('Sport and leisure facilities', 255, 230, 255), 211: ('Non-irrigated arable land', 255, 255, 168),
-    212: ('Permanently irrigated land', 255, 255, 0), 213: ('Rice fields', 230, 230, 0), 221: ('Vineyards', 230, 128, 0),
-    222: ('Fruit trees and berry plantations', 242, 166, 77), 223: ('Olive groves', 230, 166, 0), 231: ('Pastures', 230, 230, 77),
-    241: ('Annual crops associated with permanent crops', 255, 230, 166), 242: ('Complex cultivation patterns', 255, 230, 77),
-    243: ('Land principally occupied by agriculture, with significant areas of natural vegetation', 230, 204, 77),
-    244: ('Agro-forestry areas', 242, 204, 166), 311: ('Broad-leaved forest', 128, 255, 0), 312: ('Coniferous forest', 0, 166, 0),
-    313: ('Mixed forest', 77, 255, 0), 321: ('Natural grassland', 204, 242, 77), 322: ('Moors and heathland', 166, 255, 128),
-    323: ('Sclerophyllous vegetation', 166, 230, 77), 324: ('Transitional woodland/shrub', 166, 242, 0), 331: ('Beaches, dunes, sands', 230, 230, 230),
-    332: ('Bare rock', 204, 204, 204), 333: ('Sparsely vegetated areas', 204, 255, 204), 334: ('Burnt areas', 0, 0, 0),
-    335: ('Glaciers and perpetual snow', 166, 230, 204), 411: ('Inland marshes', 166, 166, 255), 412: ('Peatbogs', 77, 77, 255),
-    421: ('Salt marshes', 204, 204, 255), 422: ('Salines', 230, 230, 255), 423: ('Intertidal flats', 166, 166, 230),
-    511: ('Water courses', 0, 204, 242), 512: ('Water bodies', 128, 242, 230), 521: ('Coastal lagoons', 0, 255, 166),
-    522: ('Estuaries', 166, 255, 230), 523: ('Sea and ocean', 230, 242, 255), 999: ('Unlabeled', 40, 40, 40)}
+_CLC = {        # code: (name, red, green, blue)
+    111: ('Continuous urban fabric', 230, 0, 77),
+    112: ('Discontinuous urban fabric', 255, 0, 0),
+    121: ('Industrial or commercial units', 204, 77, 242),
+    122: ('Road and rail networks and associated land', 204, 0, 0),
+    123: ('Port areas', 230, 204, 204),
+    124: ('Airports', 230, 204, 230),
+    131: ('Mineral extraction sites', 166, 0, 204),
+    132: ('Dump sites', 166, 77, 0),
+    133: ('Construction sites', 255, 77, 255),
+    141: ('Green urban areas', 255, 166, 255),
+    142: ('Sport and leisure facilities', 255, 230, 255),
+    211: ('Non-irrigated arable land', 255, 255, 168),
+    212: ('Permanently irrigated land', 255, 255, 0),
+    213: ('Rice fields', 230, 230, 0),
+    221: ('Vineyards', 230, 128, 0),
+    222: ('Fruit trees and berry plantations', 242, 166, 77),
+    223: ('Olive groves', 230, 166, 0),
+    231: ('Pastures', 230, 230, 77),
+    241: ('Annual crops associated with permanent crops', 255, 230, 166),
+    242: ('Complex cultivation patterns', 255, 230, 77),
+    243: ('Land principally occupied by agriculture, with significant areas of natural vegetation',
+          230, 204, 77),
+    244: ('Agro-forestry areas', 242, 204, 166),
+    311: ('Broad-leaved forest', 128, 255, 0),
+    312: ('Coniferous forest', 0, 166, 0),
+    313: ('Mixed forest', 77, 255, 0),
+    321: ('Natural grassland', 204, 242, 77),
+    322: ('Moors and heathland', 166, 255, 128),
+    323: ('Sclerophyllous vegetation', 166, 230, 77),
+    324: ('Transitional woodland/shrub', 166, 242, 0),
+    331: ('Beaches, dunes, sands', 230, 230, 230),
+    332: ('Bare rock', 204, 204, 204),
+    333: ('Sparsely vegetated areas', 204, 255, 204),
+    334: ('Burnt areas', 0, 0, 0),
+    335: ('Glaciers and perpetual snow', 166, 230, 204),
+    411: ('Inland marshes', 166, 166, 255),
+    412: ('Peatbogs', 77, 77, 255),
+    421: ('Salt marshes', 204, 204, 255),
+    422: ('Salines', 230, 230, 255),
+    423: ('Intertidal flats', 166, 166, 230),
+    511: ('Water courses', 0, 204, 242),
+    512: ('Water bodies', 128, 242, 230),
+    521: ('Coastal lagoons', 0, 255, 166),
+    522: ('Estuaries', 166, 255, 230),
+    523: ('Sea and ocean', 230, 242, 255),
+    999: ('Unlabeled', 40, 40, 40),
+}
 
 # %% ../nbs/01_nomenclature.ipynb #08f772c6
-CODES = np.array(sorted(_CLC), np.uint16)                       # the store's index -> CLC code, shape (45,)
-NAMES = {code: row[0] for code, row in _CLC.items()}            # CLC code -> name
-COLOURS = {code: row[1:] for code, row in _CLC.items()}         # CLC code -> (red, green, blue), 0 to 255
-IGNORE = 255                                                    # the class of pixels that loss and metrics leave out
+CODES = np.array(sorted(_CLC), np.uint16)                  # the store's index -> CLC code, shape (45,)
+NAMES = {code: row[0] for code, row in _CLC.items()}       # CLC code -> name
+COLOURS = {code: row[1:] for code, row in _CLC.items()}    # CLC code -> (red, green, blue), 0 to 255
+IGNORE = 255                                               # class of the pixels left out of loss and metrics
 
 # %% ../nbs/01_nomenclature.ipynb #1fdac592
 class UnknownCode(BenError):
@@ -43,7 +74,8 @@ class UnknownCode(BenError):
     def __init__(self, text, file='', codes=()):
         super().__init__(text)
         self.file, self.codes = file, tuple(codes)
-    def __reduce__(self): return type(self), (self.args[0], self.file, self.codes)   # keeps its fields through a process pool
+    def __reduce__(self):           # so that it keeps its fields on the way out of a process pool
+        return type(self), (self.args[0], self.file, self.codes)
 
 # %% ../nbs/01_nomenclature.ipynb #4b1693b9
 _INDEX = np.full(1000, 255, np.uint8)
@@ -59,8 +91,8 @@ def encode(
     bad = (index == 255) | (codes > 999) | (codes < 0)
     if not bad.any(): return index
     found = np.unique(codes[bad]).tolist()
-    raise UnknownCode(f"{name or 'This map'} holds {int(bad.sum())} pixels with unknown CLC codes {found[:5]}: "
-                      "expected the 44 CLC Level-3 codes or 999.", name, found)
+    what = f"{name or 'This map'} holds {int(bad.sum())} pixels with unknown CLC codes {found[:5]}"
+    raise UnknownCode(f'{what}: expected the 44 CLC Level-3 codes or 999.', name, found)
 
 # %% ../nbs/01_nomenclature.ipynb #af1ec348
 def decode(
@@ -71,13 +103,26 @@ def decode(
 
 # %% ../nbs/01_nomenclature.ipynb #893942ee
 _CLASS19 = [
-    ('Urban fabric', (111, 112)), ('Industrial or commercial units', (121,)), ('Arable land', (211, 212, 213)),
-    ('Permanent crops', (221, 222, 223, 241)), ('Pastures', (231,)), ('Complex cultivation patterns', (242,)),
-    ('Land principally occupied by agriculture, with significant areas of natural vegetation', (243,)), ('Agro-forestry areas', (244,)),
-    ('Broad-leaved forest', (311,)), ('Coniferous forest', (312,)), ('Mixed forest', (313,)),
-    ('Natural grassland and sparsely vegetated areas', (321, 333)), ('Moors, heathland and sclerophyllous vegetation', (322, 323)),
-    ('Transitional woodland, shrub', (324,)), ('Beaches, dunes, sands', (331,)), ('Inland wetlands', (411, 412)),
-    ('Coastal wetlands', (421, 422)), ('Inland waters', (511, 512)), ('Marine waters', (521, 522, 523))]
+    ('Urban fabric', (111, 112)),
+    ('Industrial or commercial units', (121,)),
+    ('Arable land', (211, 212, 213)),
+    ('Permanent crops', (221, 222, 223, 241)),
+    ('Pastures', (231,)),
+    ('Complex cultivation patterns', (242,)),
+    ('Land principally occupied by agriculture, with significant areas of natural vegetation', (243,)),
+    ('Agro-forestry areas', (244,)),
+    ('Broad-leaved forest', (311,)),
+    ('Coniferous forest', (312,)),
+    ('Mixed forest', (313,)),
+    ('Natural grassland and sparsely vegetated areas', (321, 333)),
+    ('Moors, heathland and sclerophyllous vegetation', (322, 323)),
+    ('Transitional woodland, shrub', (324,)),
+    ('Beaches, dunes, sands', (331,)),
+    ('Inland wetlands', (411, 412)),
+    ('Coastal wetlands', (421, 422)),
+    ('Inland waters', (511, 512)),
+    ('Marine waters', (521, 522, 523)),
+]
 CLASSES19 = tuple(name for name, _ in _CLASS19)
 
 # %% ../nbs/01_nomenclature.ipynb #f7114801
@@ -95,39 +140,60 @@ class Nomenclature:
 def _lut(groups):
     "uint8 (45,): store index -> position of the group of codes that holds it."
     lut = np.full(len(CODES), IGNORE, np.uint8)
-    for cls, codes in enumerate(groups): lut[_INDEX[list(codes)]] = cls
+    for cls, codes in enumerate(groups):
+        lut[_INDEX[list(codes)]] = cls
     return lut
 
-_LEVEL1 = ('Artificial surfaces', 'Agricultural areas', 'Forest and semi-natural areas', 'Wetlands', 'Water bodies')
-_LEVEL1_COLOURS = ((230, 0, 77), (255, 255, 168), (0, 166, 0), (166, 166, 255), (0, 204, 242))
+# %% ../nbs/01_nomenclature.ipynb #869bb3df
+def _bigearthnet():
+    "(names, groups of codes, colours) of the 19 classes."
+    groups = [codes for _, codes in _CLASS19]
+    colours = [COLOURS[codes[-1]] for codes in groups]
+    colours[CLASSES19.index('Marine waters')] = (60, 110, 200)
+    return CLASSES19, groups, colours
+
+def _clc3():
+    "(names, groups of codes, colours) of the 44 CLC classes."
+    codes = [int(c) for c in CODES if c != 999]
+    return [NAMES[c] for c in codes], [(c,) for c in codes], [COLOURS[c] for c in codes]
+
+# %% ../nbs/01_nomenclature.ipynb #94b47822
+_LEVEL1 = {      # first digit of the code: (name, colour)
+    1: ('Artificial surfaces', (230, 0, 77)),
+    2: ('Agricultural areas', (255, 255, 168)),
+    3: ('Forest and semi-natural areas', (0, 166, 0)),
+    4: ('Wetlands', (166, 166, 255)),
+    5: ('Water bodies', (0, 204, 242)),
+}
+
+def _clc1():
+    "(names, groups of codes, colours) of the five groups of CLC Level 1."
+    first = CODES//100
+    groups = [CODES[first == digit] for digit in _LEVEL1]
+    names, colours = zip(*_LEVEL1.values())
+    return names, groups, colours
 
 # %% ../nbs/01_nomenclature.ipynb #9e7612f4
+_KINDS = {'19': _bigearthnet, '45': _clc3, 'clc1': _clc1}
+
 def nomenclature(
     kind: str = '19',   # '19', '45' or 'clc1'
 ) -> Nomenclature:      # raises BenError for another kind
     "The classes to train on."
     kind = str(kind)
-    if kind == '19':
-        groups, names = [codes for _, codes in _CLASS19], CLASSES19
-        colours = [COLOURS[codes[-1] if codes[-1] != 523 else 522] for codes in groups]
-        colours[18] = (60, 110, 200)  # CLC paints the sea nearly white, which reads as missing beside land
-    elif kind == '45':
-        groups = [(int(c),) for c in CODES[:-1]]
-        names, colours = tuple(NAMES[c] for c, in groups), [COLOURS[c] for c, in groups]
-    elif kind == 'clc1':
-        groups, names, colours = [[int(c) for c in CODES if c//100 == d] for d in range(1, 6)], _LEVEL1, _LEVEL1_COLOURS
-    else: raise BenError(f"--nomenclature: expected 19, 45 or clc1, got '{kind}'.")
+    if kind not in _KINDS: raise BenError(f"--nomenclature: expected 19, 45 or clc1, got '{kind}'.")
+    names, groups, colours = _KINDS[kind]()
     return Nomenclature(kind, tuple(names), np.array(colours, np.uint8), _lut(groups))
 
 # %% ../nbs/01_nomenclature.ipynb #6fe869f8
+_LUT19 = nomenclature('19').lut
+
 def multi_hot(
     index: np.ndarray,   # uint8 store index, any shape
 ) -> np.ndarray:         # uint8 (19,): 1 where the class occurs
     "Which of the 19 classes occur in a map."
     present = np.bincount(_LUT19[index].ravel(), minlength=256)[:19]
     return (present > 0).astype(np.uint8)
-
-_LUT19 = _lut([codes for _, codes in _CLASS19])
 
 # %% ../nbs/01_nomenclature.ipynb #2ae74e69
 def labels_of(
