@@ -150,7 +150,8 @@ def read_config(
 ) -> dict:         # every setting of this kind, `name`, and `folder`, the URL of the record; raises BenError
     "Defaults, overridden by experiment.yaml, overridden by flags."
     if not re.fullmatch(r'[\w.-]+', name):
-        raise BenError(f'{name!r} cannot name an experiment: use letters, digits, dots, hyphens and underscores')
+        raise BenError(f'{name!r} cannot name an experiment: '
+                       'use letters, digits, dots, hyphens and underscores')
     flags = {k: v for k, v in flags.items() if v is not None}
     folder = storage.join(flags.get('record') or DEFAULTS['both']['record'], name)
     url = storage.join(folder, 'experiment.yaml')
@@ -255,7 +256,7 @@ def export_templates():
 # %% ../nbs/33_runs.ipynb #6c0d060d
 def known_parameters(
     notebook: Path,
-) -> dict:            # name -> its default, as Python text; raises BenError when no cell is tagged "parameters"
+) -> dict:            # name -> its default as Python text; raises BenError when no cell is tagged so
     "What the `parameters` cell of a notebook assigns."
     cells = json.loads(Path(notebook).read_text())['cells']
     tagged = (c for c in cells if 'parameters' in c['metadata'].get('tags', []))
@@ -273,7 +274,7 @@ def check_parameters(
     if bad := sorted(set(params) - set(known)):
         raise BenError(f'{notebook} has no parameter {", ".join(bad)}; it has {", ".join(sorted(known))}')
 
-# %% ../nbs/33_runs.ipynb #9ffc136c
+# %% ../nbs/33_runs.ipynb #97396338
 def plan_batch(
     kind: str,     # 'conversion' or 'training'
     name: str,     # the experiment
@@ -283,8 +284,8 @@ def plan_batch(
     cfg = read_config(name, kind, flags)
     if kind == 'conversion' and not cfg['meta']:
         raise BenError('--meta is missing: the table that gen-metadata wrote (metadata_with_paths.parquet)')
-    runs = grid(kind, cfg['fractions'], cfg.get('executors'), cfg.get('gpus'), cfg.get('seeds'), cfg['repeat'])
-    return cfg, runs
+    dimensions = {key: cfg.get(key) for key in ('fractions', 'executors', 'gpus', 'seeds', 'repeat')}
+    return cfg, grid(kind, **dimensions)
 
 # %% ../nbs/33_runs.ipynb #c360ffad
 def recorded_parameters(
