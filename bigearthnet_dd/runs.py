@@ -6,8 +6,8 @@
 __all__ = ['FUNCTIONS', 'SET_BY_BATCH', 'OPTIONS', 'FRACTIONS', 'DEFAULTS', 'TEMPLATES', 'Run', 'grid', 'varied',
            'default_values', 'settings_for', 'read_settings_file', 'read_config', 'settings_text', 'data_folder',
            'is_store', 'store_of_training', 'first_of', 'conversion_parameters', 'training_parameters', 'parameters',
-           'template', 'without_outputs', 'export_templates', 'known_parameters', 'check_parameters', 'plan_batch',
-           'recorded_parameters', 'same_value', 'other_parameters', 'notebook_url', 'run_state',
+           'template', 'without_outputs', 'export_templates', 'known_parameters', 'check_parameters', 'small_notebook',
+           'plan_batch', 'recorded_parameters', 'same_value', 'other_parameters', 'notebook_url', 'run_state',
            'refuse_other_parameters', 'Journal', 'read_journal']
 
 # %% ../nbs/33_runs.ipynb #b10ed4a8
@@ -274,7 +274,21 @@ def check_parameters(
     if bad := sorted(set(params) - set(known)):
         raise BenError(f'{notebook} has no parameter {", ".join(bad)}; it has {", ".join(sorted(known))}')
 
-# %% ../nbs/33_runs.ipynb #97396338
+# %% ../nbs/33_runs.ipynb #8946479e
+def small_notebook(
+    path: Path,         # where it is written
+    parameters: str,    # text of its `parameters` cell
+    body: str,          # text of its other cell
+) -> Path:              # `path`
+    "Write a notebook of two cells, for trying a batch."
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook
+    cells = [new_code_cell(parameters, metadata=dict(tags=['parameters'])), new_code_cell(body)]
+    kernel = dict(name='python3', display_name='Python 3', language='python')
+    nbformat.write(new_notebook(cells=cells, metadata=dict(kernelspec=kernel)), path)
+    return Path(path)
+
+# %% ../nbs/33_runs.ipynb #89254a7e
 def plan_batch(
     kind: str,     # 'conversion' or 'training'
     name: str,     # the experiment
@@ -287,7 +301,7 @@ def plan_batch(
     dimensions = {key: cfg.get(key) for key in ('fractions', 'executors', 'gpus', 'seeds', 'repeat')}
     return cfg, grid(kind, **dimensions)
 
-# %% ../nbs/33_runs.ipynb #c360ffad
+# %% ../nbs/33_runs.ipynb #03876672
 def recorded_parameters(
     notebook_url: str,   # an executed notebook
 ) -> dict:               # raises BenError or ValueError when it cannot be read
@@ -334,7 +348,7 @@ def run_state(
         return 'data gone'
     return 'finished'
 
-# %% ../nbs/33_runs.ipynb #32079b4d
+# %% ../nbs/33_runs.ipynb #7eb2ceb0
 def refuse_other_parameters(done, run, params):
     "Raise BenError when a finished run had other parameters than those of now."
     other = other_parameters(run.kind, recorded_parameters(done), params, but=('overwrite', 'resume'))
@@ -368,7 +382,7 @@ class Journal:
             with open(storage.local_path(self.url), 'a') as f:
                 f.write(line)
 
-# %% ../nbs/33_runs.ipynb #6f9df2ff
+# %% ../nbs/33_runs.ipynb #a4aa84db
 def read_journal(
     folder: str,   # URL of the experiment's record
 ) -> list:         # dicts with time, run, event and more; [] when there is no journal
