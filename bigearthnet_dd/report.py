@@ -190,12 +190,14 @@ def _finish(fig, legend_title=None):
     plt.close(fig)
     return picture(fig, alt=fig.axes[0].get_title())
 
-# %% ../nbs/38_report.ipynb #266232a0
+# %% ../nbs/38_report.ipynb #521da674
+_MARKS = dict(marker='o', ms=5, lw=1.2)
+
 def _draw_points(ax, points, x, label=None):
     "Means with standard deviations against `x(point)`, and every single run as a small dot."
     xs, means = [x(p) for p in points], [p['mean'] for p in points]
     spread = [p['sd'] or 0 for p in points]
-    ax.errorbar(xs, means, yerr=spread, marker='o', ms=5, capsize=3, lw=1.2, label=label)
+    ax.errorbar(xs, means, yerr=spread, capsize=3, label=label, **_MARKS)
     for at, p in zip(xs, points):
         ax.plot([at]*p['n'], p['values'], '.', ms=3, color='0.3', zorder=5)
 
@@ -235,14 +237,14 @@ def show_conversion(
     _by_count(rows, 'conversion', 'executor', axes, (lambda r: r['seconds'], run_rate))
     return _finish(fig)
 
-# %% ../nbs/38_report.ipynb #45efd22e
+# %% ../nbs/38_report.ipynb #84ca7e08
 def _draw_speedups(axes, table, by):
     "Speed-up on the left axes, efficiency on the right, one line a fraction; the ideal is dashed."
     speed, efficiency = axes
     for fraction, t in table.groupby('fraction (%)'):
         sd = t.sd.fillna(0.).astype(float)
-        speed.errorbar(t[by], t.speedup, yerr=sd, marker='o', ms=5, capsize=3, lw=1.2, label=f'{fraction:g} %')
-        efficiency.plot(t[by], t['efficiency (%)'], 'o-', ms=5, lw=1.2)
+        speed.errorbar(t[by], t.speedup, yerr=sd, capsize=3, label=f'{fraction:g} %', **_MARKS)
+        efficiency.plot(t[by], t['efficiency (%)'], **_MARKS)
     counts = np.array(sorted(table[by].unique()))
     speed.plot(counts, counts/counts[0], 'k--', lw=1, label='ideal')
     speed.set(xticks=counts, ylim=(0, 1.1*max(counts[-1]/counts[0], table.speedup.max())))
