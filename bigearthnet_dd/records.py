@@ -95,6 +95,7 @@ def _folder(name, record):
     "The folder of an experiment: a name is looked up under `record`, a URL is taken as it is."
     return str(name) if '/' in str(name) else storage.join(record, name)
 
+# %% ../nbs/34_records.ipynb #225852b0
 def _rows(folder):
     "The runs below one experiment's folder; a file that is no profile is named and left out."
     keys = sorted(k for k, _ in storage.list_files(folder, '_profile.json'))
@@ -105,9 +106,10 @@ def _rows(folder):
         except BenError as e:
             say(f'left out: {e}')
 
-# %% ../nbs/34_records.ipynb #518efef6
+# %% ../nbs/34_records.ipynb #c22dffce
 def _as_list(names): return [names] if isinstance(names, (str, Path)) else names
 
+# %% ../nbs/34_records.ipynb #5601f93d
 def load_runs(
     names,                  # names or URLs of experiments
     record='experiments',   # where names are looked up
@@ -116,7 +118,7 @@ def load_runs(
     runs = [r for name in _as_list(names) for r in _rows(_folder(name, record))]
     return sorted(runs, key=lambda r: (r['kind'], *(r[k] or 0 for k in _POINT), r['url']))
 
-# %% ../nbs/34_records.ipynb #a504778d
+# %% ../nbs/34_records.ipynb #cdb24c78
 def _made_up(kind, fraction, rows, seconds, steps, summary, **point):
     "A made-up run with the keys of a row of `load_runs`."
     host = dict(hostname='made-up', cpu_model='made-up processor', cpu_count=2, ram_gb=8., gpus=[])
@@ -127,7 +129,7 @@ def _made_up(kind, fraction, rows, seconds, steps, summary, **point):
         status='finished', resumed=False, rows=rows, seconds=seconds, steps=steps, summary=summary,
         params=dict(core=1), foreign=False, cores=2, host='made-up', url=path, profile=profile)
 
-# %% ../nbs/34_records.ipynb #3c2a1a64
+# %% ../nbs/34_records.ipynb #db9a3796
 def _made_up_conversion(fraction, executors, repeat, noise):
     rows = round(48_000*fraction)
     seconds = 6 + rows/(150*executors**.9)*noise
@@ -135,7 +137,7 @@ def _made_up_conversion(fraction, executors, repeat, noise):
     summary = dict(dataset_size_gb=rows*2.2e-4, cpu_seconds=.004*rows, part_files=3)
     return _made_up('conversion', fraction, rows, seconds, steps, summary, executors=executors, repeat=repeat)
 
-# %% ../nbs/34_records.ipynb #8fd614f9
+# %% ../nbs/34_records.ipynb #0032f56f
 def _made_up_training(fraction, seed, noise):
     rows = round(24_000*fraction)
     training = 10*rows/40*noise
@@ -145,7 +147,7 @@ def _made_up_training(fraction, seed, noise):
     steps = dict(build_model=3., training=training, evaluation=.1*training)
     return _made_up('training', fraction, rows, 5 + sum(steps.values()), steps, summary, gpus=1, seed=seed)
 
-# %% ../nbs/34_records.ipynb #f7f30107
+# %% ../nbs/34_records.ipynb #52172695
 def example_runs():   # list of 27 dicts with the keys of `load_runs`
     "MADE-UP runs for examples: 18 conversions and 9 trainings that no machine ever ran."
     fractions, noise = (.01, .03, .1), (.97, 1., 1.03)
@@ -169,7 +171,7 @@ def fit_line(
         return float(start), float(slope)
     return 0., float((n @ seconds)/(n @ n))
 
-# %% ../nbs/34_records.ipynb #ade8e430
+# %% ../nbs/34_records.ipynb #4b2d051a
 def count_patches(
     meta_url,   # URL of a metadata table
 ):              # dict: split -> rows
@@ -187,7 +189,7 @@ def other_load(
     if not known or not r['cores']: return None
     return round(float(np.mean([max(0., machine/100*r['cores'] - own) for machine, own in known])), 2)
 
-# %% ../nbs/34_records.ipynb #24bbec87
+# %% ../nbs/34_records.ipynb #aed149ce
 def run_rate(
     r,   # a row of load_runs
 ):       # patches/s of a conversion (start-up included), images/s of a training, None when not recorded
@@ -196,7 +198,7 @@ def run_rate(
         return r['summary'].get('images_per_second')
     return r['rows']/r['seconds'] if r['rows'] else None
 
-# %% ../nbs/34_records.ipynb #dbfc323d
+# %% ../nbs/34_records.ipynb #30bdc595
 def data_share(
     r,   # a row of load_runs
 ):       # percent, None when not recorded
@@ -204,7 +206,7 @@ def data_share(
     wait = r['summary'].get('data_wait')
     return None if wait is None else 100*wait
 
-# %% ../nbs/34_records.ipynb #b870672e
+# %% ../nbs/34_records.ipynb #73f4019b
 def _conversion_columns(r):
     "What is measured of a conversion."
     s, n = r['summary'], r['rows'] or float('nan')
@@ -215,7 +217,7 @@ def _conversion_columns(r):
         'store (GB)': s.get('dataset_size_gb'),
         'CPU ms a patch': 1000*s['cpu_seconds']/n if s.get('cpu_seconds') else None}
 
-# %% ../nbs/34_records.ipynb #8162bda0
+# %% ../nbs/34_records.ipynb #3174abdc
 def _training_columns(r):
     "What is measured of a training."
     s = r['summary']
@@ -228,7 +230,7 @@ def _training_columns(r):
         'mean IoU': s.get('mean_iou'),
         'global batch': s.get('global_batch_size')}
 
-# %% ../nbs/34_records.ipynb #5bcc8e4d
+# %% ../nbs/34_records.ipynb #c4d0afa8
 def _table_row(r):
     "One run as a row of `runs_table`."
     conversion = r['kind'] == 'conversion'
@@ -249,7 +251,7 @@ def _table_row(r):
         'host': r['host'],
         'record': r['url']}
 
-# %% ../nbs/34_records.ipynb #ce407f8e
+# %% ../nbs/34_records.ipynb #3d4defa5
 def runs_table(
     runs,   # rows of load_runs
 ):          # DataFrame
@@ -257,7 +259,7 @@ def runs_table(
     import pandas as pd
     return pd.DataFrame([_table_row(r) for r in runs])
 
-# %% ../nbs/34_records.ipynb #883e26d7
+# %% ../nbs/34_records.ipynb #5e2812e6
 def write_csv(
     runs,   # rows of load_runs
     path,   # local file, its folder is made
@@ -266,7 +268,7 @@ def write_csv(
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     runs_table(runs).to_csv(path, index=False)
 
-# %% ../nbs/34_records.ipynb #c017b15e
+# %% ../nbs/34_records.ipynb #b517a9ac
 def failures(
     names,                  # names or URLs of experiments
     record='experiments',   # where names are looked up
@@ -290,13 +292,13 @@ def usable(
     mine = [r for r in runs if r['kind'] == kind and r['status'] == 'finished']
     return [r for r in mine if not r['resumed'] and r['seconds'] and r['fraction']]
 
-# %% ../nbs/34_records.ipynb #bcdcfd03
+# %% ../nbs/34_records.ipynb #c295b94d
 def _spread(values):
     "Number, mean and standard deviation (None for single runs) of the values of a group."
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return dict(n=len(values), mean=float(np.mean(values)), sd=sd, values=values)
 
-# %% ../nbs/34_records.ipynb #8843d21d
+# %% ../nbs/34_records.ipynb #81bfc25e
 def summarise(
     runs,    # rows of one kind
     value,   # function row -> number or None
@@ -311,7 +313,7 @@ def summarise(
     order = sorted(groups, key=lambda key: tuple(-1 if k is None else k for k in key))
     return [dict(zip(by, key), **_spread(groups[key])) for key in order]
 
-# %% ../nbs/34_records.ipynb #779cbd45
+# %% ../nbs/34_records.ipynb #91c5c78d
 def count_of(kind):
     "What a kind of run may have several of: 'executors' or 'gpus'."
     return 'executors' if kind == 'conversion' else 'gpus'
@@ -333,7 +335,7 @@ def _speedup(p, base, by):
         'sd': sd,
         'efficiency (%)': 100*ratio*base[by]/p[by]}
 
-# %% ../nbs/34_records.ipynb #72ec2fc9
+# %% ../nbs/34_records.ipynb #a6e2104c
 def speedups(
     runs,            # rows of load_runs
     kind,            # 'conversion' or 'training'
@@ -358,7 +360,7 @@ def archive_request(
     sizes = [_S1_BYTES if b in S1_BANDS else _S2_BYTES[BAND[b].resolution] for b in names]
     return len(names) + 1, sum(sizes) + _MAP_BYTES
 
-# %% ../nbs/34_records.ipynb #fbc91a86
+# %% ../nbs/34_records.ipynb #77a38847
 PRICES = dict(          # US dollars
     core_hour=.05,
     gpu_hour=1.2,
@@ -366,7 +368,7 @@ PRICES = dict(          # US dollars
     put_1000=.005,      # 1,000 writes to S3
     gb_month=.023)
 
-# %% ../nbs/34_records.ipynb #5b41fac1
+# %% ../nbs/34_records.ipynb #d396734a
 def _reserved(r):
     "(cores, GPUs) that a run kept for itself."
     if r['kind'] == 'conversion':
@@ -374,7 +376,7 @@ def _reserved(r):
     cards = (r['gpus'] or 1) if r['profile']['host_info'].get('gpus') else 0
     return r['cores'] or 1, cards
 
-# %% ../nbs/34_records.ipynb #4f3932b6
+# %% ../nbs/34_records.ipynb #051dbd1a
 def _requests(r):
     "(objects read, objects written, bytes read) of a run. A training reads no archive."
     if r['kind'] != 'conversion': return 0, 0, 0
@@ -382,7 +384,7 @@ def _requests(r):
     written = sum(r['summary'].get(k) or 0 for k in ('part_files', 'parts', 'files'))
     return n*objects, written, n*size
 
-# %% ../nbs/34_records.ipynb #d3f44345
+# %% ../nbs/34_records.ipynb #772e2b82
 def run_cost(
     r,               # a row of load_runs
     prices=PRICES,   # US dollars, the keys of PRICES
@@ -402,7 +404,7 @@ def run_cost(
         'store (GB)': r['summary'].get('dataset_size_gb'),
         'cost ($)': time + requests}
 
-# %% ../nbs/34_records.ipynb #5c03fa6a
+# %% ../nbs/34_records.ipynb #d6750e6b
 def cost_table(
     runs,          # rows of load_runs
     prices=None,   # US dollars, what is left out has the default of PRICES
@@ -436,7 +438,7 @@ def extrapolate(
     half = student.ppf(.975, freedom)*noise*np.sqrt(1 + 1/len(n) + distance)
     return float(start + slope*target), float(half)
 
-# %% ../nbs/34_records.ipynb #04bcecb4
+# %% ../nbs/34_records.ipynb #17571cf2
 def _forecast(rows, target):
     "One line of `forecasts` from runs with the same number of executors, or None."
     got = extrapolate([r['rows'] for r in rows], [r['seconds'] for r in rows], target)
@@ -444,7 +446,7 @@ def _forecast(rows, target):
     return dict(executors=rows[0]['executors'], patches=target, largest=max(r['rows'] for r in rows),
         seconds=got[0], half=got[1], runs=len(rows))
 
-# %% ../nbs/34_records.ipynb #8b498b49
+# %% ../nbs/34_records.ipynb #1f06b64f
 def forecasts(
     runs,      # rows of load_runs
     targets=(240019, 480038, 549488),   # half the patches without snow and clouds, all those, the archive
@@ -467,14 +469,14 @@ PUBLISHED = [
 PUBLISHED_SPEEDUP = {8: 3.45}      # executors -> speed-up of the conversion of 20 % of the data, single run
 PUBLISHED_ACCURACY = .56           # of pixels, over 45 classes, unlabeled counted as one, 10 % of the data
 
-# %% ../nbs/34_records.ipynb #0142b0c3
+# %% ../nbs/34_records.ipynb #f6be6568
 def _theirs(p):
     "A published run as a row of `beside_published`."
     images = p['patches']*(10 if 'epochs' in p['what'] else 1)
     return {'whose': 'reference project', 'what': p['what'], 'patches': p['patches'], 'seconds': p['seconds'],
         'patches/s': images/p['seconds'], 'how': p['note']}
 
-# %% ../nbs/34_records.ipynb #47231faf
+# %% ../nbs/34_records.ipynb #413e3638
 def _how(p, kind, cores):
     "Machine, executors or replicas and repeats of a group, in words."
     count = p[count_of(kind)] or 1
@@ -482,7 +484,7 @@ def _how(p, kind, cores):
     repeats = f"{p['n']} runs, ± {p['sd']:.1f} patches/s" if p['n'] > 1 else 'single run'
     return f'{cores} cores, {count} {unit}, {repeats}'
 
-# %% ../nbs/34_records.ipynb #4ead76db
+# %% ../nbs/34_records.ipynb #9fcc70a4
 def _ours(p, kind, rows):
     "A group of our runs as a row of `beside_published`."
     key = count_of(kind)
@@ -491,7 +493,7 @@ def _ours(p, kind, rows):
     return {'whose': 'this record', 'what': kind, 'patches': mine[0]['rows'], 'seconds': seconds,
         'patches/s': p['mean'], 'how': how}
 
-# %% ../nbs/34_records.ipynb #07fd4b02
+# %% ../nbs/34_records.ipynb #7fbbca0a
 def beside_published(
     runs,   # rows of load_runs
 ):          # DataFrame: whose, what, patches, seconds, patches/s, how
@@ -512,7 +514,7 @@ def _speedup_sentence(what, r, base, by, unit):
     end = '.' if abs(r.speedup - 1) > 2*r.sd else ', which is within the noise.'
     return f'{what}: {r[by]:.0f} {unit} are {r.speedup:.2f} ± {r.sd:.2f} times as fast as {base[by]:.0f}{end}'
 
-# %% ../nbs/34_records.ipynb #9dece8fe
+# %% ../nbs/34_records.ipynb #8ed195b0
 def _speedup_sentences(runs, kind, by, unit):
     table = speedups(runs, kind, by)
     if table.empty: return []
@@ -522,7 +524,7 @@ def _speedup_sentences(runs, kind, by, unit):
         said += [_speedup_sentence(what, r, base, by, unit) for _, r in t.iloc[1:].iterrows()]
     return said
 
-# %% ../nbs/34_records.ipynb #9260362a
+# %% ../nbs/34_records.ipynb #6975bd7b
 def _score_sentences(runs):
     "What may be said about scores by amount of data: the smallest fraction against the largest."
     rows = [r for r in runs if r['kind'] == 'training' and r['status'] == 'finished' and r['fraction']]
@@ -537,7 +539,7 @@ def _score_sentences(runs):
     return [f"Mean IoU: {a['mean']:.3f} with {100*a['fraction']:g} % and "
             f"{b['mean']:.3f} with {100*b['fraction']:g} % of the data{end}"]
 
-# %% ../nbs/34_records.ipynb #fea30cbc
+# %% ../nbs/34_records.ipynb #f75a5e67
 def conclusions(
     runs,   # rows of load_runs
 ):          # list of sentences

@@ -343,13 +343,14 @@ _SCORES = dict(test_accuracy='pixel accuracy', mean_iou='mean IoU', mean_f1='mea
 
 def _score(key): return lambda r: r['summary'].get(key)
 
+# %% ../nbs/38_report.ipynb #4dd6f330
 def _log_ticks(ax, values):
     "A logarithmic x axis whose only ticks are `values`."
     ax.set_xscale('log')
     ax.set_xticks(values, [f'{v:,}' for v in values], fontsize=8)
     ax.minorticks_off()
 
-# %% ../nbs/38_report.ipynb #49f6abbc
+# %% ../nbs/38_report.ipynb #bbc39b6a
 def show_learning_curve(
     runs,   # rows of load_runs
 ):          # IPython Image or a sentence
@@ -384,7 +385,7 @@ code {background: #f3f3f3}
 .anchor-link {display: none}
 '''
 
-# %% ../nbs/38_report.ipynb #0aa3013f
+# %% ../nbs/38_report.ipynb #4871ea57
 _TEMPLATE = '''
 {%- extends 'base/display_priority.j2' -%}
 {%- block header -%}
@@ -410,12 +411,12 @@ src="data:{{ kind }};base64,{{ output.data[kind] | replace('\\n', '') }}"></p>
 {% endblock -%}
 '''
 
-# %% ../nbs/38_report.ipynb #19eb946e
+# %% ../nbs/38_report.ipynb #809124d0
 def _without_file_links(html):
     "Links to anything but an anchor or an address lose their target and keep their text."
     return re.sub(r'<a href="(?!#|https?:)[^"]*">(.*?)</a>', r'\1', html, flags=re.S)
 
-# %% ../nbs/38_report.ipynb #87f1f042
+# %% ../nbs/38_report.ipynb #88d593fc
 def html_page(
     nb,      # an executed notebook, as nbformat reads it
     title,   # of the page
@@ -429,7 +430,7 @@ def html_page(
     page, _ = exporter.from_notebook_node(nb, resources=dict(metadata=dict(name=title), style=_STYLE))
     return page
 
-# %% ../nbs/38_report.ipynb #75a1470d
+# %% ../nbs/38_report.ipynb #0a2bc979
 def _execute(params, work):
     "Execute the report notebook in the folder `work`; returns the path of the executed copy."
     source = template('report')
@@ -445,7 +446,7 @@ def _execute(params, work):
     tidy_notebook(job.part, source)
     return job.part
 
-# %% ../nbs/38_report.ipynb #f72e6c37
+# %% ../nbs/38_report.ipynb #9793eba2
 def _publish(part, table, folder, title):
     "Write notebook, page and table into the experiment's folder; returns their URLs."
     import nbformat

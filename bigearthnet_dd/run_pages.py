@@ -95,7 +95,7 @@ def _spaced(n, rows):
     "At most `n` row numbers, evenly spaced over `rows` rows."
     return np.unique(np.linspace(0, max(rows - 1, 0), min(n, rows)).astype(int)).tolist()
 
-# %% ../nbs/37_run_pages.ipynb #f56d31a1
+# %% ../nbs/37_run_pages.ipynb #7a6beeca
 _TRUE_COLOUR = ['B04', 'B03', 'B02']
 
 def _draw_patch(patch, bands, classes, top, low):
@@ -105,32 +105,38 @@ def _draw_patch(patch, bands, classes, top, low):
     top.set_title(patch['country'], fontsize=8)
     show_map(classes, low, title='')
 
+# %% ../nbs/37_run_pages.ipynb #ca09d755
 def _draw_legend(ax, maps):
     "The classes that occur in some maps."
     found = set(np.unique(maps).tolist())
     legend(ax, found - {IGNORE}, unlabeled=IGNORE in found, size=6)
 
-# %% ../nbs/37_run_pages.ipynb #ee193b77
-def show_samples(
-    url,             # root of a store
-    split='train',   # or 'validation', 'test'
-    n=5,             # number of patches
-):                   # IPython Image
-    "Patches of a store: true colour (or the first band) above, reference map below, one legend."
+# %% ../nbs/37_run_pages.ipynb #08c8692c
+def _draw_samples(patches, bands):
+    "A figure with a column for each patch and one for the legend."
     import matplotlib.pyplot as plt
-    info, nom = open_store(url, split), nomenclature('19')
-    bands = _TRUE_COLOUR if set(_TRUE_COLOUR) <= set(info.bands) else list(info.bands[:1])
-    patches = read_rows(url, split, _spaced(n, info.rows), bands)
-    maps = nom.lut[np.array([p['label'] for p in patches], np.uint8)]
+    maps = nomenclature('19').lut[np.array([p['label'] for p in patches], np.uint8)]
     columns = len(patches) + 1
     fig, axes = plt.subplots(2, columns, figsize=(2*columns + .6, 4.3), layout='constrained', squeeze=False)
     for patch, classes, (top, low) in zip(patches, maps, axes.T):
         _draw_patch(patch, bands, classes, top, low)
     axes[0, -1].axis('off')
     _draw_legend(axes[1, -1], maps)
+    plt.close(fig)
+    return fig
+
+# %% ../nbs/37_run_pages.ipynb #457fb970
+def show_samples(
+    url,             # root of a store
+    split='train',   # or 'validation', 'test'
+    n=5,             # number of patches
+):                   # IPython Image
+    "Patches of a store: true colour (or the first band) above, reference map below, one legend."
+    info = open_store(url, split)
+    bands = _TRUE_COLOUR if set(_TRUE_COLOUR) <= set(info.bands) else list(info.bands[:1])
+    fig = _draw_samples(read_rows(url, split, _spaced(n, info.rows), bands), bands)
     what = 'Sentinel-2 true colour' if bands == _TRUE_COLOUR else bands[0]
     fig.suptitle(f'Patches of the {split} store (1.2 km a side): {what} and reference map', fontsize=10)
-    plt.close(fig)
     return picture(fig, photo=True, alt='patches')
 
 # %% ../nbs/37_run_pages.ipynb #86f754cc
@@ -142,6 +148,7 @@ def _labels(file):
         column = pq.ParquetFile(src).read(columns=['label'])['label']
     return column_array(column, 'uint8', (120, 120))
 
+# %% ../nbs/37_run_pages.ipynb #878c014f
 def _label_counts(info, limit):
     "Pixels of each of the store's 45 classes in about the first `limit` patches of a split: int64 (45,)."
     counts, rows = np.zeros(45, np.int64), 0
@@ -151,7 +158,7 @@ def _label_counts(info, limit):
         rows += part['rows']
     return counts
 
-# %% ../nbs/37_run_pages.ipynb #d5e567ba
+# %% ../nbs/37_run_pages.ipynb #e1d83570
 def class_shares(
     url,          # root of a store
     kind='19',    # nomenclature: '19', '45' or 'clc1'
@@ -188,7 +195,7 @@ def show_class_shares(
     plt.close(fig)
     return picture(fig, alt='class shares')
 
-# %% ../nbs/37_run_pages.ipynb #4d0fd6b9
+# %% ../nbs/37_run_pages.ipynb #4238455c
 def model_pictures(
     folder,   # URL of a model folder
 ):            # list of file names, in the order of reading
@@ -197,7 +204,7 @@ def model_pictures(
     first = [name for word in ('history', 'predict', 'class', 'confusion') for name in names if word in name]
     return list(dict.fromkeys(first + names))
 
-# %% ../nbs/37_run_pages.ipynb #afa6f442
+# %% ../nbs/37_run_pages.ipynb #ba8b70f9
 def show_model(
     folder,   # URL of a model folder
 ):

@@ -14,7 +14,7 @@ import pandas as pd
 from .core import BenError
 from .nomenclature import IGNORE
 
-# %% ../nbs/27_scores.ipynb #1ffe23f2
+# %% ../nbs/27_scores.ipynb #bac72d24
 def _split(labels, logits):
     "Labels as int32 with 0 where ignored, the mask (1. where labeled), and log-probabilities."
     from keras import ops
@@ -23,12 +23,13 @@ def _split(labels, logits):
     logp = ops.log_softmax(ops.cast(logits, 'float32'), axis=-1)
     return ops.where(labels == IGNORE, 0, labels), mask, logp
 
+# %% ../nbs/27_scores.ipynb #7d0f8d98
 def _picked(table, index):
     "table[..., c] at c = index, over the last axis."
     from keras import ops
     return ops.squeeze(ops.take_along_axis(table, ops.expand_dims(index, -1), axis=-1), -1)
 
-# %% ../nbs/27_scores.ipynb #86d67676
+# %% ../nbs/27_scores.ipynb #a82709ed
 def cross_entropy(
     labels,                 # integer (N, H, W), 255 where there is no class
     logits,                 # float (N, H, W, classes)
@@ -44,11 +45,12 @@ def cross_entropy(
     hard = ops.power(1. - ops.exp(logp), gamma) if gamma else 1.
     return ops.sum(-logp*hard*weight, (1, 2)), ops.sum(weight, (1, 2))
 
+# %% ../nbs/27_scores.ipynb #9ab2a561
 def focal(labels, logits, class_weights=None):
     "Focal loss with gamma = 2, the value of the paper."
     return cross_entropy(labels, logits, class_weights, gamma=2.)
 
-# %% ../nbs/27_scores.ipynb #65307c5e
+# %% ../nbs/27_scores.ipynb #d18cc546
 def dice(
     labels,                 # integer (N, H, W), 255 where there is no class
     logits,                 # float (N, H, W, classes)
@@ -65,7 +67,7 @@ def dice(
         weight = weight*ops.convert_to_tensor(class_weights, 'float32')
     return ops.sum((1. - 2.*overlap/ops.maximum(both, 1e-6))*weight, -1), ops.sum(weight, -1)
 
-# %% ../nbs/27_scores.ipynb #be4943d8
+# %% ../nbs/27_scores.ipynb #ec7748df
 LOSSES = {'ce': cross_entropy, 'focal': focal, 'dice': dice}
 
 def loss_terms(
@@ -82,13 +84,14 @@ def loss_terms(
         return ops.stack([n for n, _ in pairs], -1), ops.stack([d for _, d in pairs], -1)
     return terms
 
-# %% ../nbs/27_scores.ipynb #a94b1f52
+# %% ../nbs/27_scores.ipynb #5de274fa
 def _total(sums):
     "(N, K) or (K,) -> float32 (K,): what all patches have together."
     from keras import ops
     sums = ops.convert_to_tensor(sums, 'float32')
     return ops.sum(ops.reshape(sums, (-1, sums.shape[-1])), 0)
 
+# %% ../nbs/27_scores.ipynb #d454ea9b
 def mean_loss(
     numerators,      # (N, K) or (K,) already summed
     denominators,    # the same shape
@@ -98,7 +101,7 @@ def mean_loss(
     n, d = _total(numerators), _total(denominators)
     return ops.sum(ops.where(d > 0, n/ops.maximum(d, 1e-12), 0.))
 
-# %% ../nbs/27_scores.ipynb #bc8a33ba
+# %% ../nbs/27_scores.ipynb #0e8408cf
 def class_weights(
     counts,                  # labeled pixels of each class in the train split, (classes,)
     power: float = .5,       # 0: all equal, 1: inverse frequency
@@ -114,7 +117,7 @@ def class_weights(
     out[there] = weight/(np.sum(counts[there]*weight)/counts.sum())
     return out.astype(np.float32)
 
-# %% ../nbs/27_scores.ipynb #2e1df698
+# %% ../nbs/27_scores.ipynb #50ff446b
 def confusion_matrix(
     labels,          # integer (...), 255 where there is no class
     predicted,       # integer (...), same shape, 0 to classes-1
@@ -126,7 +129,7 @@ def confusion_matrix(
     pairs = labels[known].astype(np.int64)*classes + predicted[known]
     return np.bincount(pairs, minlength=classes*classes).reshape(classes, classes)
 
-# %% ../nbs/27_scores.ipynb #86b44bb8
+# %% ../nbs/27_scores.ipynb #8d07dcff
 def confusion_counts(
     labels,       # integer (...), 255 where there is no class
     predicted,    # integer (...), same shape, 0 to classes-1
@@ -140,7 +143,7 @@ def confusion_counts(
     counts = ops.segment_sum(ops.ones_like(pairs), pairs, num_segments=bins)
     return ops.reshape(counts[:-1], (classes, classes))
 
-# %% ../nbs/27_scores.ipynb #0e7f2acc
+# %% ../nbs/27_scores.ipynb #c5e53af4
 def _ratio(a, b):
     "a/b, NaN where b is 0."
     return np.divide(a, b, out=np.full(np.shape(a), np.nan), where=np.asarray(b) > 0)
@@ -149,6 +152,7 @@ def _mean(values):
     "Mean as a float, NaN of nothing."
     return float(np.mean(values)) if len(values) else np.nan
 
+# %% ../nbs/27_scores.ipynb #c1bc2da6
 def _class_scores(cm):
     "Scores of each class as arrays, NaN where undefined."
     hit, row, col = np.diag(cm), cm.sum(1), cm.sum(0)
@@ -160,12 +164,13 @@ def _class_scores(cm):
         support=row.astype(np.int64),        # labeled pixels of the class
         predicted=col.astype(np.int64))      # labeled pixels that the model gives to it
 
-# %% ../nbs/27_scores.ipynb #72802436
+# %% ../nbs/27_scores.ipynb #2b32f75f
 def _kappa(cm, accuracy):
     "Cohen's kappa of a matrix with labeled pixels."
     chance = (cm.sum(1)*cm.sum(0)).sum()/cm.sum()**2
     return float((accuracy - chance)/(1 - chance)) if chance < 1 else np.nan
 
+# %% ../nbs/27_scores.ipynb #fbf1c01d
 def scores(
     cm,         # (classes, classes) counts, rows reference, columns predicted
 ) -> dict:      # pixel_accuracy, mean_iou, mean_f1, fw_iou, kappa, pixels, present, and per-class arrays
@@ -184,7 +189,7 @@ def scores(
         present=int(there.sum()),
         **each)
 
-# %% ../nbs/27_scores.ipynb #f4bde76a
+# %% ../nbs/27_scores.ipynb #d13ab7b1
 def score_table(
     cm,             # (classes, classes) counts
     names,          # class names
@@ -196,7 +201,7 @@ def score_table(
     table = table[(table.support > 0) | (table.predicted > 0)]
     return table.sort_values('support', ascending=False, kind='stable').reset_index(drop=True)
 
-# %% ../nbs/27_scores.ipynb #e69d3d3f
+# %% ../nbs/27_scores.ipynb #0db96cdc
 def presence(
     logits,    # float (N, H, W, classes), H and W divisible by 6
 ):             # share of the predicted map (N, classes), ranking score (N, classes)
@@ -207,7 +212,7 @@ def presence(
     windows = ops.average_pool(ops.softmax(ops.cast(logits, 'float32')), 6, 6)
     return share, ops.max(windows, (1, 2))
 
-# %% ../nbs/27_scores.ipynb #92bed9ff
+# %% ../nbs/27_scores.ipynb #e6d86ad0
 def present_classes(
     labels,    # integer (N, H, W), 255 where there is no class
     classes,   # number of classes
@@ -216,7 +221,7 @@ def present_classes(
     counts = [np.bincount(m.ravel(), minlength=256)[:classes] for m in np.asarray(labels)]
     return np.array(counts, int).reshape(-1, classes) > 0
 
-# %% ../nbs/27_scores.ipynb #dd324030
+# %% ../nbs/27_scores.ipynb #c27c07c2
 def average_precision(
     truth,     # bool (N,)
     score,     # float (N,): higher means surer
@@ -230,7 +235,7 @@ def average_precision(
     precision, recall = hits[last]/(last + 1), hits[last]/truth.sum()
     return float((np.diff(np.r_[0, recall])*precision).sum())
 
-# %% ../nbs/27_scores.ipynb #d418ee19
+# %% ../nbs/27_scores.ipynb #eb562561
 def multilabel_scores(
     truth,                      # bool (N, classes): the classes of each patch
     share,                      # float (N, classes): share of the predicted map
@@ -249,7 +254,7 @@ def multilabel_scores(
         micro_ap=average_precision(truth.ravel(), score.ravel()),
         macro_ap=_mean([average_precision(t, s) for t, s in zip(truth[:, there].T, score[:, there].T)]))
 
-# %% ../nbs/27_scores.ipynb #e5379ae5
+# %% ../nbs/27_scores.ipynb #567b5d75
 def short_name(
     name,    # of a class
     n=24,    # characters
@@ -257,12 +262,13 @@ def short_name(
     "A class name of at most `n` characters, cut between words."
     return textwrap.shorten(name, n, placeholder='…', break_on_hyphens=False).replace(',…', '…')
 
-# %% ../nbs/27_scores.ipynb #24df0660
+# %% ../nbs/27_scores.ipynb #2265a6be
 def _new_axes(width, height):
     "The axes of a new figure, in inches."
     import matplotlib.pyplot as plt
     return plt.subplots(figsize=(width, height), dpi=80, layout='constrained')[1]
 
+# %% ../nbs/27_scores.ipynb #666d84f7
 def _write_cells(ax, share):
     "A number into every cell of at least half a percent."
     for (i, j), v in np.ndenumerate(share):
@@ -270,7 +276,7 @@ def _write_cells(ax, share):
             colour = 'white' if v > 55 else 'black'
             ax.text(j, i, f'{v:.0f}', ha='center', va='center', fontsize=7, color=colour)
 
-# %% ../nbs/27_scores.ipynb #fc7b5cd7
+# %% ../nbs/27_scores.ipynb #48b8af22
 def show_confusion(
     cm,              # (classes, classes) counts
     names,           # class names
@@ -291,7 +297,13 @@ def show_confusion(
     ax.figure.colorbar(image, ax=ax, label='% of the reference class', fraction=.04)
     return ax
 
-# %% ../nbs/27_scores.ipynb #adf9a9d0
+# %% ../nbs/27_scores.ipynb #fc60a740
+def _with_shares(table):
+    "Names of the classes of `score_table`, each with its share of the labeled pixels."
+    for name, share in zip(table['class'], table.support/table.support.sum()):
+        yield f'{short_name(name, 40)} ({share:.1%})'
+
+# %% ../nbs/27_scores.ipynb #a1d5b5c6
 def show_per_class(
     cm,               # (classes, classes) counts
     names,            # class names
@@ -303,13 +315,11 @@ def show_per_class(
     if ax is None:
         ax = _new_axes(6.5, 1.3 + .24*len(table))
     palette = {} if colours is None else dict(zip(names, np.asarray(colours)/255))
-    places, colour = range(len(table)), [palette.get(name, 'tab:blue') for name in table['class']]
-    ax.barh(places, table.iou, color=colour, edgecolor='0.4', linewidth=.5)
+    colour = [palette.get(name, 'tab:blue') for name in table['class']]
+    ax.barh(range(len(table)), table.iou, color=colour, edgecolor='0.4', linewidth=.5)
     ax.axvline(table.iou.mean(), color='0.2', ls='--', lw=1)
-    shares = table.support/table.support.sum()
-    labels = [f'{short_name(name, 40)} ({share:.1%})' for name, share in zip(table['class'], shares)]
-    ax.set_yticks(places, labels, fontsize=7)
+    ax.set_yticks(range(len(table)), list(_with_shares(table)), fontsize=7)
     ax.invert_yaxis()
-    ax.set(xlim=(0, 1), xlabel='IoU', ylabel='class (share of the labeled pixels)',
-           title=f'IoU per class, mean {table.iou.mean():.3f} (dashed)')
+    title = f'IoU per class, mean {table.iou.mean():.3f} (dashed)'
+    ax.set(title=title, xlim=(0, 1), xlabel='IoU', ylabel='class (share of the labeled pixels)')
     return ax
