@@ -382,7 +382,6 @@ td:last-child, th:last-child {text-align: left !important}
 img {max-width: 100%}
 pre {overflow-x: auto; font-size: 12px; background: #f7f7f7; padding: .6em}
 code {background: #f3f3f3}
-.anchor-link {display: none}
 '''
 
 # %% ../nbs/38_report.ipynb #4871ea57
@@ -411,9 +410,10 @@ src="data:{{ kind }};base64,{{ output.data[kind] | replace('\\n', '') }}"></p>
 {% endblock -%}
 '''
 
-# %% ../nbs/38_report.ipynb #809124d0
+# %% ../nbs/38_report.ipynb #46f8979f
 def _without_file_links(html):
-    "Links to anything but an anchor or an address lose their target and keep their text."
+    "No marks behind headings; links to anything but an anchor or an address keep their text only."
+    html = re.sub(r'<a class="anchor-link".*?</a>', '', html)
     return re.sub(r'<a href="(?!#|https?:)[^"]*">(.*?)</a>', r'\1', html, flags=re.S)
 
 # %% ../nbs/38_report.ipynb #88d593fc
