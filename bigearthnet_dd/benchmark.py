@@ -145,7 +145,7 @@ def convert_plain(
     "Write the parts of all patches without Spark."
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
-    from bigearthnet_dd.convert import make_plan
+    from bigearthnet_dd.plan import make_plan
     archive, out = os.path.abspath(archive), os.path.abspath(out)
     shutil.rmtree(out, ignore_errors=True)
     plan = make_plan(_table(archive), bands=bands)

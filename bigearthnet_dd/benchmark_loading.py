@@ -202,8 +202,9 @@ def memory_bandwidth(
 def _train_step(name, width):
     "A compiled training step of a network with six bands."
     import tensorflow as tf
-    from bigearthnet_dd.model import build_model, loss_terms
-    from bigearthnet_dd.train import make_optimizer, make_train_step
+    from bigearthnet_dd.model import build_model
+    from bigearthnet_dd.scores import loss_terms
+    from bigearthnet_dd.steps import make_optimizer, make_train_step
     net, optimizer = build_model(name, TEN_METRE, 19, 'float32', width=width), make_optimizer(1e-3)
     optimizer.build(net.trainable_variables)
     strategy = tf.distribute.get_strategy()

@@ -20,7 +20,8 @@ from .metadata import read_meta, sample_fraction
 from .nomenclature import CLASSES19, UnknownCode, encode, multi_hot
 from .patches import BAND, REFERENCE, S1_BANDS, S2_BANDS
 from .patches import PatchError, decode_tiff, file_name, file_urls, patch_place
-from .storage import StorageError, base, is_s3, join, list_files, list_page
+from .s3 import StorageError, is_s3
+from .storage import base, join, list_files, list_page
 from .storage import probe_write, read_many, write_json
 
 # %% ../nbs/12_check.ipynb #1b8758f2

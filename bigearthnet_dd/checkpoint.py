@@ -21,7 +21,8 @@ import numpy as np
 from fastcore.basics import patch
 from . import storage
 from .core import BenError, say
-from .model import build_model, class_weights, loss_terms, quiet_keras
+from .model import build_model, quiet_keras
+from .scores import class_weights, loss_terms
 from .patches import upsample
 from .steps import EpochSums, learning_rate, make_optimizer, make_test_step, make_train_step
 from .store import column_array

@@ -17,7 +17,8 @@ from . import storage, store, task
 from .core import BenError, command, human, progress, say
 from .lease import Lease
 from .patches import SPLITS
-from .profiling import Profiler, versions
+from .profiling import Profiler
+from .host import versions
 from .spark import SparkJob, failure_reason, ship_package, spark_measure, spark_session
 from .spark import stage_metrics
 from .plan import Plan, claim, count_slots, earlier_profile, finished_parts, make_plan

@@ -24,7 +24,7 @@ from .core import BenError, command, say, with_options_of
 from .jobs import Job, clock, failing_cell, file_record, live_line, sigterm_as_ctrl_c
 from .jobs import tidy_notebook     # noqa: F401 (until 38_report imports it from jobs)
 from .lease import Lease
-from .profiling import clean
+from .host import clean
 from .records import count_patches, fit_line, load_runs
 from .runs import (DEFAULTS, SET_BY_BATCH, Journal, check_parameters, is_store, notebook_url,
                                  other_parameters, parameters, plan_batch, recorded_parameters, run_state,

@@ -24,7 +24,7 @@ from fastcore.basics import patch
 from . import storage
 from .core import BenError
 from .profiles import read_profile
-from .profiling import clean
+from .host import clean
 
 # %% ../nbs/35_jobs.ipynb #46813118
 def kernel_environment(

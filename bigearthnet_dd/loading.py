@@ -18,7 +18,7 @@ from .nomenclature import CODES, IGNORE, nomenclature as classes_of
 from .order import BatchPlan, epoch_order, open_groups, shard_slices
 from .pages import Part, PartCache, columns_of, load_group, slot_layout
 from .patches import BAND, parse_bands
-from .storage import is_s3
+from .s3 import is_s3
 from .store import open_store
 
 # %% ../nbs/24_loading.ipynb #a41206fb

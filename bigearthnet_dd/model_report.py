@@ -19,11 +19,11 @@ from fastcore.basics import patch
 from . import storage
 from .checkpoint import best_epoch, model_input
 from .core import repo_root
-from .model import (
-    flops, multilabel_scores, parameters, score_table, scores, show_confusion, show_per_class)
+from .model import flops, parameters
+from .scores import multilabel_scores, score_table, scores, show_confusion, show_per_class
 from .nomenclature import IGNORE
 from .patches import legend, rgb, sar, show_map
-from .profiling import clean
+from .host import clean
 from .steps import read_row
 
 # %% ../nbs/30_model_report.ipynb #f5ce6ef4

@@ -9,7 +9,7 @@ __all__ = ['epoch_order', 'shard_slices', 'BatchPlan', 'open_groups', 'numbered_
 from dataclasses import dataclass
 from itertools import pairwise
 import numpy as np
-from .core import scratch
+from .testing import scratch
 from .patches import BAND, parse_bands
 from .storage import join
 from .store import finish_split, write_part

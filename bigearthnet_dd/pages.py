@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from .core import BenError
 from .nomenclature import CODES
 from .patches import BAND
-from .storage import StorageError, is_s3, join, local_path, read_bytes, s3_call, split_s3
+from .s3 import StorageError, is_s3, local_path, s3_call, split_s3
+from .storage import join, read_bytes
 from .store import npy_header
 
 # %% ../nbs/22_pages.ipynb #2b9666bb

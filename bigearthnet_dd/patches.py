@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from .core import BenError
 from .nomenclature import COLOURS, IGNORE, encode, nomenclature
-from .storage import StorageError, join, read_many
+from .s3 import StorageError
+from .storage import join, read_many
 
 # %% ../nbs/06_patches.ipynb #f6122807
 @dataclass(frozen=True)

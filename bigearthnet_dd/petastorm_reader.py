@@ -9,7 +9,8 @@ __all__ = ['exact_pool', 'exact_reader', 'check_pickle', 'open_petastorm']
 import functools
 from pathlib import Path
 from .core import BenError
-from .storage import is_s3, join, local_path, read_bytes
+from .s3 import is_s3, local_path
+from .storage import join, read_bytes
 from .store import open_store
 
 # %% ../nbs/25_petastorm_reader.ipynb #0998cda9

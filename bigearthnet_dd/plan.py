@@ -335,7 +335,7 @@ def _is_intact(url, sizes, fingerprint, record):
     if fresh and not storage.is_s3(url) and not _same_checksum(storage.local_path(path), record):
         return False
     try:
-        store._check_part(url, record, fingerprint, None)
+        store.check_part(url, record, fingerprint, None)
     except store.StoreError:
         return False
     return True

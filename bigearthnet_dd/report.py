@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from . import storage
 from .core import BenError, command, say
-from .experiments import tidy_notebook
+from .jobs import tidy_notebook
 from .jobs import Job, failing_cell
 from .profiles import picture
-from .profiles import _html_table as html_table
-from .profiles import _nothing as sentence
+from .profiles import html_table
+from .profiles import sentence
 from .records import (
     PUBLISHED_ACCURACY, PUBLISHED_SPEEDUP, beside_published, conclusions, cost_table, count_of, data_share,
     failures, forecasts, load_runs, run_rate, runs_table, speedups, summarise, usable)

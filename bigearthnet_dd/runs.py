@@ -26,7 +26,7 @@ from .convert import convert
 from .core import BenError, repo_root
 from .metadata import percent_name
 from .model import unet
-from .profiling import clean
+from .host import clean
 from .train import train
 
 # %% ../nbs/33_runs.ipynb #446e8728

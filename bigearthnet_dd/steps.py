@@ -17,8 +17,10 @@ import numpy as np
 from fastcore.basics import patch
 from . import storage
 from .core import BenError
-from .loading import Loader, make_dataset, shard_slices
-from .model import confusion_counts, presence, quiet_keras
+from .loading import Loader, make_dataset
+from .order import shard_slices
+from .scores import confusion_counts, presence
+from .model import quiet_keras
 from .nomenclature import IGNORE, nomenclature as classes_of
 from .patches import SPLITS, parse_bands
 from .store import array_columns, column_array, open_store
@@ -220,12 +222,12 @@ def places_in_store(
     rows,          # rows of the loader's batch at that step, padding is left out
 ) -> list:         # (URL of the part file, row group, row in it)
     "Where rows of a batch lie in the store."
-    task = loader.epoch_tasks(epoch)[step]
+    plan = loader.epoch_plans(epoch)[step]
     places = []
     for i in rows:
-        if i < len(task.rows):
-            part, group = loader.where[int(task.groups[i])]
-            places.append((part.url, group, int(task.rows[i])))
+        if i < len(plan.rows):
+            part, group = loader.where[int(plan.groups[i])]
+            places.append((part.url, group, int(plan.rows[i])))
     return places
 
 # %% ../nbs/28_steps.ipynb #2986f6a0

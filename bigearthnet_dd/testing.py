@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from fastcore.basics import patch
 from .core import BenError, repo_root
-from .storage import StorageError, s3_call
+from .s3 import StorageError, s3_call
 
 # %% ../nbs/04_testing.ipynb #65f97050
 def scratch(

@@ -23,7 +23,8 @@ from bigearthnet_dd.checkpoint import (
     training_settings)
 from .core import BenError, command, progress, say
 from .lease import Lease
-from .model import flops, parameters, scores
+from .model import flops, parameters
+from .scores import scores
 from bigearthnet_dd.model_report import (
     TensorBoardWriter, git_commit, model_card, model_metrics, read_samples, report_figures, training_summary,
     write_report)
