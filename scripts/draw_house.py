@@ -14,14 +14,14 @@ root = Path(__file__).resolve().parent.parent
 LIB = 'bigearthnet_dd'
 CHAPTERS = {            # first number -> name, colour
     0: ('foundations', '#8d99ae'),
-    6: ('the archive', '#3a7d44'),
-    13: ('the record', '#8a6d3b'),
-    16: ('store and\nconversion', '#1f6f8b'),
-    21: ('loading', '#3366aa'),
-    26: ('network and\ntraining', '#7b4b94'),
-    33: ('experiments\nand report', '#b5493a'),
-    40: ('benchmark', '#c07f1d'),
-    42: ('command line', '#555555'),
+    7: ('the archive', '#3a7d44'),
+    15: ('the record', '#8a6d3b'),
+    18: ('store and\nconversion', '#1f6f8b'),
+    23: ('loading', '#3366aa'),
+    28: ('network and\ntraining', '#7b4b94'),
+    35: ('experiments\nand report', '#b5493a'),
+    42: ('benchmark', '#c07f1d'),
+    45: ('command line', '#555555'),
 }
 
 

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -192,6 +193,7 @@ def notebook_body(notebook, log, flags):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.environ['BEN_TEST_OF'] = str(notebook)        # inherited by every process that the notebook starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)     # a shell's background job ignores Ctrl-C
     os.chdir(config.nbs_path)
     skipped = config.tst_flags.split()
     ok, _ = test_nb(notebook, skip_flags=skipped, force_flags=flags, basepath=config.config_path)
