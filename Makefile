@@ -30,6 +30,6 @@ outputs: setup  ## execute the pages whose code changed since they were executed
 	@$(BIN)/python scripts/outputs.py && $(BIN)/nbdev_clean
 
 export: setup  ## after editing notebooks: clean them, export the modules, make README.md
-	@$(BIN)/nbdev_clean && $(BIN)/nbdev_export && $(BIN)/python -c 'from bigearthnet_dd.runs import export_templates; export_templates()' && $(BIN)/python scripts/make_readme.py
+	@$(BIN)/nbdev_clean && $(BIN)/nbdev_export && $(BIN)/python -c 'from bigearthnet_dd.runs import export_templates; export_templates()' && $(BIN)/python scripts/draw_house.py && $(BIN)/python scripts/make_readme.py
 
 .PHONY: help setup demo test lab bench outputs export

@@ -113,7 +113,6 @@ class ModelFolder:
     "The folder of one model. Every write first checks that this training still holds it."
     url: str                # local path or S3 URL
     lease: object = None    # a `lease.Lease` that is held, or None for no check
-    on_loss: object = None  # function that is called when the lease turns out to be lost
 
     def path(self, *parts): return storage.join(self.url, *parts)
 
@@ -121,12 +120,8 @@ class ModelFolder:
 @patch
 def check(self: ModelFolder):
     "Raise BenError when the folder belongs to somebody else by now."
-    if self.lease is None: return
-    try:
+    if self.lease is not None:
         self.lease.check()
-    except BenError:
-        if self.lease.lost and self.on_loss: self.on_loss()
-        raise
 
 # %% ../nbs/31_checkpoint.ipynb #6b772b59
 @patch

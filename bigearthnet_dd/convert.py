@@ -323,7 +323,6 @@ def note_failure(self: Conversion):
         self.summarise()
     except (BenError, OSError):        # the first error is the one to tell
         if self.lease.lost:
-            self.prof.out = None       # from here on the profile is kept in memory
             raise
 
 # %% ../nbs/22_convert.ipynb #873fab1f
@@ -379,9 +378,10 @@ def _read_and_plan(lease, meta, out, overwrite, resume, **options):
     return plan, dict(name='read_metadata', duration=round(seconds, 4), timestamp=start,
                       status='finished', rows=plan.rows)
 
-def _start_profiler(out, p_name, step, params):
-    "A profiler whose clock began with the step read_metadata."
-    prof = Profiler(storage.join(out, 'profile'), p_name, kind='conversion', params=params)
+def _start_profiler(out, p_name, step, params, lease):
+    "A profiler whose clock began with the step read_metadata; it writes while the lease is held."
+    folder = storage.join(out, 'profile')
+    prof = Profiler(folder, p_name, kind='conversion', params=params, allowed=lease.holds)
     prof.start()
     prof.t0 -= step['duration']
     prof.data['start_time'] = step['timestamp']
@@ -437,7 +437,7 @@ def convert(
             say(f"{earlier['summary']['total_rows']:,} patches are there already, "
                 f"complete and of the same plan -> {out}")
             return earlier
-        with _start_profiler(out, p_name, step, params) as prof:
+        with _start_profiler(out, p_name, step, params, lease) as prof:
             run = Conversion(plan, out, on_error, max_skipped, prof, lease)
             run.resume()
             _write_all(run, spark, spark_options)

@@ -239,6 +239,14 @@ def check(self: Lease):
                        'took over because this one seemed dead, or the file was deleted. '
                        'Nothing more is written.')
 
+# %% ../nbs/06_lease.ipynb #caf8fbeb
+@patch
+def holds(self: Lease):
+    "Whether this process still holds the lease; one that cannot be read at the moment counts as held."
+    with contextlib.suppress(BenError):
+        self.check()
+    return not self.lost
+
 # %% ../nbs/06_lease.ipynb #63358ea7
 @patch
 def release(self: Lease):

@@ -90,11 +90,12 @@ class Profiler:
         every=1.,              # seconds between samples
         params=None,           # dict: what the run was asked to do
         quiet=True,            # False prints every log line as well
+        allowed=None,          # function that says whether the record may still be written; default: always
     ):
         self.name, self.every, self.quiet = name, every, quiet
         kind = kind or ('training' if name.startswith('train') else name)
         self.data = _empty_record(name, kind, params)
-        self.files = RecordFiles(out, name) if out else None
+        self.files = RecordFiles(out, name, allowed) if out else None
         self.series = Series()              # of the samples
         self.stack = []                     # open steps, the innermost last
         self.last = {}                      # the newest sample
@@ -159,7 +160,7 @@ def write(self: Profiler,
 ):
     "Rewrite the JSON whole."
     snapshot = self._snapshot()
-    if self.files is None: return
+    if self.files is None or not self.files.may_write(): return
     try:
         self.files.put(snapshot, lines)
         self.trouble = None
@@ -322,13 +323,19 @@ class RecordFiles:
     def __init__(self,
         out,         # folder (local or s3://)
         name,        # files are NAME_profile.json, NAME_profile.log, NAME_samples.jsonl
+        allowed=None,    # function that says whether they may be written; default: always
     ):
         self.out, self.name = str(out), name
+        self.allowed = allowed or (lambda: True)
+        self.given_up = False                        # the place belongs to somebody else by now
         self.s3 = storage.is_s3(self.out)
         self.flush_s = 30. if self.s3 else 5.        # seconds between writes of the JSON
         self.upload_s = 300. if self.s3 else 5.      # seconds between uploads of the lines
         self.spool = None                            # temporary folder for the lines of a record in S3
         self.last_write = self.last_upload = 0.
+    def may_write(self):
+        self.given_up = self.given_up or not self.allowed()
+        return not self.given_up
     def due(self): return time.monotonic() - self.last_write >= self.flush_s
     def lines_due(self): return time.monotonic() - self.last_upload >= self.upload_s
     def url(self, suffix): return storage.join(self.out, f'{self.name}_{suffix}')
@@ -356,6 +363,7 @@ def open(self: RecordFiles):
 @patch
 def append(self: RecordFiles, suffix, line):
     "Add a line to the local file of that kind; raises OSError."
+    if not self.s3 and not self.may_write(): return
     with Path(self.local(suffix)).open('a') as f:
         f.write(line + '\n')
 

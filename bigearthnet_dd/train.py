@@ -23,7 +23,7 @@ from bigearthnet_dd.checkpoint import (
     Checkpoints, ModelFolder, Network, Position, best_epoch, build_network, load_model, model_bytes,
     training_settings)
 from .core import BenError, progress, say
-from .commands import Count, FileName, NotNegative, Positive, Whole, checked, command
+from .commands import Count, FileName, NotNegative, Whole, checked, command
 from .lease import Lease
 from .model import flops, parameters
 from .scores import scores
@@ -434,10 +434,10 @@ def _train_alone(data, out, callbacks, devices, **options):
     chief = worker_place()[0] == 0
     lease = Lease(storage.join(out, '.lock'), 'training') if chief else contextlib.nullcontext()
     profiler = Profiler(storage.join(data, 'profile') if chief else None, options['p_name'],
-                        kind='training', params={**options, 'data': str(data), 'out': out})
-    def give_up_record(): profiler.out = None        # it is the other training's by now
+                        kind='training', params={**options, 'data': str(data), 'out': out},
+                        allowed=lease.holds if chief else None)
     with lease as held, profiler:
-        folder = ModelFolder(out, held, give_up_record)
+        folder = ModelFolder(out, held)
         return _train(str(data), folder, SimpleNamespace(**options), devices, profiler, callbacks)
 
 # %% ../nbs/33_train.ipynb #2b301217
@@ -456,7 +456,7 @@ def train(
     data: str,                        # store: folder or s3:// URL with train/, validation/ and test/
     epochs: Count = 10,               # most passes over the train split
     batch: Count = 16,                # patches a step and replica
-    lr: Positive = .001,              # peak learning rate (for one replica with --enable_lr_scaling)
+    lr: NotNegative = .001,           # peak learning rate (for one replica with --enable_lr_scaling)
     gpus: Whole = None,               # GPUs of this host to use (default: all), 0 for the CPU
     enable_lr_scaling: bool = False,  # multiply the learning rate by the replicas, with a warm-up
     p_name: FileName = 'train',       # name of the profile: profile/{p_name}_profile.json

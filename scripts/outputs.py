@@ -6,9 +6,11 @@ usage: outputs.py            execute every page whose code changed since it was 
 
 A page remembers the code it was executed with: the checksum of its code cells stands in its metadata.
 Only a page's own code counts. After a change in a module, name the pages that should show it.
+Cells marked `#| eval: false` are records of something that takes long: they are neither executed nor counted.
 """
 import hashlib
 import os
+import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +19,31 @@ import nbformat
 
 root = Path(__file__).resolve().parent.parent
 MARK = 'executed'        # also in settings.ini, allowed_metadata_keys: nbdev_clean keeps it
+SKIP = 'skip-execution'  # nbclient's tag
+
+
+def is_record(cell):
+    "Whether a cell says that it is not to be executed."
+    return re.search(r'^#\|\s*eval:\s*false', cell.source, re.M) is not None
 
 
 def code_checksum(nb):
     "SHA-256 over the code cells of a notebook, in order."
     digest = hashlib.sha256()
     for cell in nb.cells:
-        if cell.cell_type == 'code':
+        if cell.cell_type == 'code' and not is_record(cell):
             digest.update(cell.source.strip().encode() + b'\0')
     return digest.hexdigest()[:16]
+
+
+def mark_records(nb, marked):
+    "Put nbclient's tag on cells that it must not execute, or take it away again."
+    for cell in nb.cells:
+        if is_record(cell):
+            tags = [t for t in cell.metadata.get('tags', []) if t != SKIP]
+            cell.metadata['tags'] = [*tags, SKIP] if marked else tags
+            if not cell.metadata['tags']:
+                del cell.metadata['tags']
 
 
 def pages():
@@ -56,10 +74,12 @@ def execute(page):
     nb = nbformat.read(page, 4)
     place = {'metadata': {'path': page.parent}}
     client = NotebookClient(nb, timeout=None, kernel_name='python3', resources=place)
+    mark_records(nb, True)
     try:
         client.execute()
     except (CellExecutionError, DeadKernelError) as e:
         return str(e)[-3000:]
+    mark_records(nb, False)
     nb.metadata[MARK] = code_checksum(nb)
     nb.metadata.pop('widgets', None)
     nbformat.write(nb, page)
@@ -67,7 +87,8 @@ def execute(page):
 
 
 def execute_all(chosen):
-    "Execute pages, two at a time; returns how many failed."
+    "Execute pages, two at a time, drills first because they take longest; returns how many failed."
+    chosen = sorted(chosen, key=lambda page: (page.parent.name != 'drills', page))
     failed = 0
     def timed(page):
         start = time.time()
