@@ -6,10 +6,7 @@
 __all__ = ['SKIP_HINT', 'RECORD_KEYS', 'run_parts', 'Conversion', 'open_session', 'convert', 'to_petastorm']
 
 # %% ../nbs/22_convert.ipynb #62f30112
-import contextlib
-import functools
-import threading
-import time
+import contextlib, functools, threading, time
 from dataclasses import dataclass, field
 from datetime import datetime
 from fastcore.basics import patch
@@ -32,6 +29,7 @@ def _start_job(spark, parts, settings):
     tasks = task_parts(parts, count_slots(spark, parts, settings))
     return SparkJob(spark, f"write {parts[0]['split']}", tasks, work).start()
 
+# %% ../nbs/22_convert.ipynb #0257fb57
 def _new_records(job):
     "Lists of records as they arrive, until the job has ended."
     heard, running = 0, True
@@ -43,6 +41,7 @@ def _new_records(job):
         if new:
             yield new
 
+# %% ../nbs/22_convert.ipynb #1bf46d52
 def _gave_up(job, parts):
     "The BenError of a job that Spark gave up."
     split, done = parts[0]['split'], len(job.seen.value)
@@ -100,6 +99,7 @@ def todo(self: Conversion, split):
     "The parts of a split that are missing."
     return [p for p in self.plan.splits[split].parts if p['name'] not in self.done[split]]
 
+# %% ../nbs/22_convert.ipynb #456c519d
 @patch
 def faults(self: Conversion):
     "Records of all skipped patches."
@@ -144,17 +144,22 @@ def check_faults(self: Conversion, rec):
     "Raise BenError when this record must stop the conversion."
     if rec['error']:
         raise BenError(rec['error'])
-    if not rec['faults']:
-        return
     for fault in rec['faults']:
         if fault['reason'] not in task.FILE_FAULTS:
             raise BenError(fault['message'])
-    if self.on_error == 'fail':
+    if rec['faults'] and self.on_error == 'fail':
         self.prof.record('faults', rec['faults'])
         raise _cannot_convert(rec)
+    if rec['faults']:
+        self.check_allowance(rec)
+
+# %% ../nbs/22_convert.ipynb #d180b2c7
+@patch
+def check_allowance(self: Conversion, rec):
+    "Raise BenError when more patches are skipped than `--max-skipped` allows."
     n = len(self.faults()) + len(rec['faults'])
     if n > self.max_skipped:
-        self.done[rec['split']][rec['name']] = rec       # so that the list of skipped patches is complete
+        self.done[rec['split']][rec['name']] = rec
         raise BenError(f'{n} patches cannot be used, and --max-skipped allows {self.max_skipped}. '
                        f"The last: {rec['faults'][-1]['message']} The list is profile/skipped.parquet.")
 
@@ -173,6 +178,7 @@ def on_record(self: Conversion, rec, bar):
     self.peak_rss[rec['pid']] = rec['peak_rss']
     bar.update(rec['planned'])
 
+# %% ../nbs/22_convert.ipynb #fb733c87
 @patch
 def on_records(self: Conversion, records, bar):
     "Take note of finished parts, as long as the place is ours."
@@ -199,6 +205,7 @@ def next_parts(self: Conversion, split):
     later = map(self.todo, SPLITS[SPLITS.index(split) + 1:])
     return next(filter(None, later), [])
 
+# %% ../nbs/22_convert.ipynb #311f84ee
 @patch
 def convert_missing(self: Conversion, split, settings, step):
     "The parts that are missing, through Spark, with a progress bar."
@@ -226,6 +233,7 @@ def written_ids(self: Conversion, split):
             out[part['name']] = planned_ids(part, skipped)
     return out
 
+# %% ../nbs/22_convert.ipynb #7ea5060c
 @patch
 def check_split(self: Conversion, split):
     "Check a split and write `_common_metadata`; returns the manifest."
@@ -271,27 +279,32 @@ def publish(self: Conversion):
 # %% ../nbs/22_convert.ipynb #9fc136c1
 @patch
 def count_rows(self: Conversion):
-    "What is in the store: the first half of the profile's summary."
-    samples = {s: self.rows(s) for s in SPLITS}
-    total = sum(samples.values())
-    records = [r for d in self.done.values() for r in d.values()]
-    size = sum(r['bytes'] for r in records)
+    "What is in the store, and what is not: part of the profile's summary."
+    samples = {f'{s}_samples': self.rows(s) for s in SPLITS}
     faults = self.faults()
     return dict(
-        {f'{s}_samples': n for s, n in samples.items()},
-        total_rows=total,
+        samples,
+        total_rows=sum(samples.values()),
         planned_rows=self.plan.rows,
         skipped=len(faults),
-        skipped_patches=faults[:1000],
+        skipped_patches=faults[:1000])
+
+# %% ../nbs/22_convert.ipynb #379733c0
+@patch
+def count_files(self: Conversion):
+    "How large the store is, and how much of it was there already."
+    records = [r for d in self.done.values() for r in d.values()]
+    size, rows = (sum(r[k] for r in records) for k in ('bytes', 'rows'))
+    return dict(
         dataset_size_gb=round(size/1e9, 6),
-        bytes_per_patch=size//max(total, 1),
+        bytes_per_patch=size//max(rows, 1),
         part_files=sum(1 for r in records if r['rows']),
         parts_kept=sum(self.kept.values()))
 
 # %% ../nbs/22_convert.ipynb #fd783ad2
 @patch
 def count_cost(self: Conversion):
-    "What this run cost: the second half; {} when it wrote nothing."
+    "What this run cost; {} when it wrote nothing."
     if not self.rows_written:
         return {}
     return dict(
@@ -302,12 +315,13 @@ def count_cost(self: Conversion):
         worker_peak_mb=round(max(self.peak_rss.values())/1e6, 1),
         workers=len(self.peak_rss))
 
+# %% ../nbs/22_convert.ipynb #aa5dc5bc
 @patch
 def summarise(self: Conversion):
     "Fill in the profile's summary and write profile/skipped.parquet."
     import pandas as pd
     run = dict(rows_written=self.rows_written, convert_seconds=round(self.write_s, 3))
-    self.prof.summary.update({**self.count_rows(), **run, **self.count_cost()})
+    self.prof.summary.update({**self.count_rows(), **self.count_files(), **run, **self.count_cost()})
     columns = ['patch_id', 'split', 'reason', 'file', 'message']
     skipped = pd.DataFrame(self.faults(), columns=columns).astype(str)
     storage.write_table(skipped, storage.join(self.out, 'profile', 'skipped.parquet'))
@@ -329,6 +343,7 @@ def note_failure(self: Conversion):
 def _import_petastorm():
     import petastorm.etl.dataset_metadata  # noqa: F401  loaded for `store.finish_split`
 
+# %% ../nbs/22_convert.ipynb #a6b8bd0e
 def open_session(
     run: Conversion,   # gets the session
     spark,             # a session to use, or None
@@ -347,16 +362,21 @@ def open_session(
     return own
 
 # %% ../nbs/22_convert.ipynb #2159d766
+def _write_splits(run):
+    "All three splits, one after another."
+    settings = task_settings(run.out, run.plan, run.on_error, run.lease.token)
+    with spark_measure(run.spark) if run.spark else contextlib.nullcontext({}) as measured:
+        for split in SPLITS:
+            run.write_split(split, settings)
+    if measured:
+        run.prof.record('sparkmeasure', measured)
+
+# %% ../nbs/22_convert.ipynb #ab0f4646
 def _write_all(run, spark, options):
     "Session, three splits, publication."
     own = open_session(run, spark, options)
     try:
-        settings = task_settings(run.out, run.plan, run.on_error, run.lease.token)
-        with spark_measure(run.spark) if run.spark else contextlib.nullcontext({}) as measured:
-            for split in SPLITS:
-                run.write_split(split, settings)
-        if measured:
-            run.prof.record('sparkmeasure', measured)
+        _write_splits(run)
         run.publish()
         run.summarise()
     except BaseException:
@@ -378,6 +398,7 @@ def _read_and_plan(lease, meta, out, overwrite, resume, **options):
     return plan, dict(name='read_metadata', duration=round(seconds, 4), timestamp=start,
                       status='finished', rows=plan.rows)
 
+# %% ../nbs/22_convert.ipynb #f09f6f26
 def _start_profiler(out, p_name, step, params, lease):
     "A profiler whose clock began with the step read_metadata; it writes while the lease is held."
     folder = storage.join(out, 'profile')
@@ -398,6 +419,12 @@ def _say_closing_line(summary, out):
     resumed = f"; {kept} of {summary['part_files']} parts were there already" if kept else ''
     say(f"{summary['total_rows']:,} patches ({counts}) in {summary['total_duration']:.1f} s, "
         f'{rate:,.0f} patches/s while writing, {size}{skips}{resumed} -> {out}')
+
+# %% ../nbs/22_convert.ipynb #caba4fcf
+def _say_nothing_to_do(earlier, out):
+    "Say that an earlier run has done it all."
+    rows = earlier['summary']['total_rows']
+    say(f'{rows:,} patches are there already, complete and of the same plan -> {out}')
 
 # %% ../nbs/22_convert.ipynb #4c2f021e
 @checked
@@ -425,8 +452,6 @@ def convert(
     out = str(out)
     params = {k: v for k, v in locals().items() if k != 'spark'}
     params['meta'] = meta if isinstance(meta, str) else 'a table'
-    if on_error not in ('fail', 'skip'):
-        raise BenError(f"--on-error: expected fail or skip, got '{on_error}'.")
     plan_options = dict(frac=frac, seed=seed, bands=bands, target_file_mb=target_file_mb, codec=codec)
     spark_options = dict(master=master, n_executor=n_executor, core=core, executor_mem=executor_mem,
                          driver_mem=driver_mem)
@@ -434,8 +459,7 @@ def convert(
         plan, step = _read_and_plan(lease, meta, out, overwrite, resume, **plan_options)
         earlier = earlier_profile(out, plan, on_error, p_name)
         if earlier:
-            say(f"{earlier['summary']['total_rows']:,} patches are there already, "
-                f"complete and of the same plan -> {out}")
+            _say_nothing_to_do(earlier, out)
             return earlier
         with _start_profiler(out, p_name, step, params, lease) as prof:
             run = Conversion(plan, out, on_error, max_skipped, prof, lease)
