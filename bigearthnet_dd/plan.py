@@ -236,7 +236,7 @@ def planned_ids(
     part: dict,      # of a SplitPlan
     skipped=(),      # patch_ids that were left out
 ) -> list:
-    "The patch_ids that a part file must hold, in order."
+    "The patch_ids of a part, without those that were skipped."
     ids = [row[0] for row in task.unpack_rows(part['rows'])]
     return [i for i in ids if i not in skipped]
 
@@ -254,9 +254,6 @@ def _differences(old, new):
             counts = f"{found.get('rows')} rows there, {mine['rows']} asked for"
             out.append(f'other patches or paths in {split} ({counts})')
     return out
-
-# %% ../nbs/21_plan.ipynb #018fabb1
-#| export
 
 # %% ../nbs/21_plan.ipynb #da00c04b
 def clear(
