@@ -8,11 +8,7 @@ __all__ = ['COMPRESSED_SHARE', 'MIN_PARTS', 'Codec', 'CODECS', 'TASK_PARTS', 'AW
            'claim', 'sweep', 'finished_parts', 'earlier_profile', 'checksums']
 
 # %% ../nbs/21_plan.ipynb #85c7288c
-import functools
-import hashlib
-import json
-import os
-import zlib
+import functools, hashlib, json, os, zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -61,6 +57,7 @@ class SplitPlan:
     fingerprint: str   # hash over all that decides its bytes
     parts: list        # dicts: name, split, planned (rows), rows (packed), fingerprint
 
+# %% ../nbs/21_plan.ipynb #40831c3d
 @dataclass
 class Plan:
     "What a conversion will write."
@@ -71,6 +68,7 @@ class Plan:
 @patch(as_prop=True)
 def rows(self: Plan): return sum(s.rows for s in self.splits.values())
 
+# %% ../nbs/21_plan.ipynb #b15e2a83
 @patch
 def summary(self: Plan):
     "What is kept in the store's plan.json."
@@ -83,12 +81,14 @@ def _absolute(urls):
     "Local relative paths as absolute ones."
     return [u if u.startswith('/') or '://' in u else f'{os.getcwd()}/{u}' for u in urls]
 
+# %% ../nbs/21_plan.ipynb #647f3b1b
 def _strings(column):
     "A column of the table as a list; what is no string becomes an empty one."
     array = column.array
     values = array.__arrow_array__().to_pylist() if hasattr(array, '__arrow_array__') else column.tolist()
     return [v if isinstance(v, str) else '' for v in values]
 
+# %% ../nbs/21_plan.ipynb #847c66c2
 def _rows(df):
     "The fields that a task needs, as tuples in the order of ROW_FIELDS."
     columns = [_strings(df[c]) if c in df else ['']*len(df) for c in task.ROW_FIELDS]
@@ -102,6 +102,7 @@ def _shuffled(df, split, seed):
     rng = np.random.default_rng([seed, SPLITS.index(split)])
     return order[rng.permutation(len(df))]
 
+# %% ../nbs/21_plan.ipynb #7013d450
 def _plan_split(df, split, seed, n, salt):
     "Cut one split into parts of n rows."
     order = _shuffled(df, split, seed)
@@ -132,8 +133,9 @@ def _read_columns(file):
             columns[name] = column.to_pandas()
     return pd.DataFrame(columns)
 
+# %% ../nbs/21_plan.ipynb #7a837d99
 def _read(meta):
-    "The table, checked. A file that is no Parquet, or lacks a column, goes to `read_meta`, which says so."
+    "The table, checked."
     import pyarrow as pa
     import pyarrow.parquet as pq
     if not isinstance(meta, str):
@@ -149,6 +151,21 @@ def _read(meta):
 Codec = Literal['zstd', 'lz4', 'snappy', 'none']
 CODECS = get_args(Codec)
 
+def _plan_options(frac, seed, bands, codec, level, target_file_mb):
+    "All that decides a plan beside the table itself, as it stands in plan.json."
+    import pyarrow
+    return dict(
+        version=store.STORE_VERSION,
+        frac=float(frac),
+        seed=int(seed),
+        bands=list(bands),
+        codec=codec,
+        level=level,
+        row_group_rows=store.ROW_GROUP_ROWS,
+        target_file_mb=float(target_file_mb),
+        pyarrow=pyarrow.__version__)
+
+# %% ../nbs/21_plan.ipynb #cfe503f8
 def make_plan(
     meta,                        # URL of the table that gen-metadata wrote, or a DataFrame with paths
     frac: float = 1.,            # share of every split
@@ -159,21 +176,11 @@ def make_plan(
     level: int = store.LEVEL,    # of zstd
 ) -> Plan:                       # raises BenError for a bad fraction or table
     "Decide which patch goes where, from metadata alone."
-    import pyarrow
     if codec not in CODECS:
         raise BenError(f"--codec: expected one of {', '.join(CODECS)}, got '{codec}'.")
     bands = parse_bands(bands)
     df = sample_fraction(_read(meta), frac, seed)
-    options = dict(
-        version=store.STORE_VERSION,
-        frac=float(frac),
-        seed=int(seed),
-        bands=list(bands),
-        codec=codec,
-        level=level,
-        row_group_rows=store.ROW_GROUP_ROWS,
-        target_file_mb=float(target_file_mb),
-        pyarrow=pyarrow.__version__)
+    options = _plan_options(frac, seed, bands, codec, level, target_file_mb)
     salt, splits = json.dumps(options), {}
     for split in SPLITS:
         rows = df[df.split == split]
@@ -211,6 +218,7 @@ AWS_VARIABLES = ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKE
                  'AWS_DEFAULT_REGION', 'AWS_ENDPOINT_URL', 'AWS_ENDPOINT_URL_S3', 'AWS_NO_SIGN_REQUEST',
                  'AWS_CA_BUNDLE')
 
+# %% ../nbs/21_plan.ipynb #f5d29e14
 def task_settings(
     out: str,           # root of the store
     plan: Plan,         # what is written
@@ -223,11 +231,12 @@ def task_settings(
     settings['env'] = {k: os.environ[k] for k in AWS_VARIABLES if k in os.environ}
     return settings if token is None else dict(settings, token=token)
 
+# %% ../nbs/21_plan.ipynb #e0013df2
 def planned_ids(
     part: dict,      # of a SplitPlan
     skipped=(),      # patch_ids that were left out
 ) -> list:
-    "The patch_ids that a part file must hold, in order."
+    "The patch_ids of a part, without those that were skipped."
     ids = [row[0] for row in task.unpack_rows(part['rows'])]
     return [i for i in ids if i not in skipped]
 
@@ -246,7 +255,7 @@ def _differences(old, new):
             out.append(f'other patches or paths in {split} ({counts})')
     return out
 
-# %% ../nbs/21_plan.ipynb #018fabb1
+# %% ../nbs/21_plan.ipynb #da00c04b
 def clear(
     out: str,   # root of the store
 ):
@@ -257,9 +266,24 @@ def clear(
         storage.delete(storage.join(out, folder))
     storage.delete(storage.join(out, 'plan.json'))
 
+# %% ../nbs/21_plan.ipynb #73e1200f
 def _holds_files(out):
     "Whether there is any file in a split's folder."
     return any(True for s in SPLITS for _ in storage.list_files(storage.join(out, s)))
+
+# %% ../nbs/21_plan.ipynb #7280710b
+def _refusal(out, old, mine, resume):
+    "Why `mine` cannot be written to `out`, or None; `old` is the summary in its plan.json, or None."
+    if old is None and _holds_files(out):
+        return (f"'{out}' holds files in train, validation or test that no plan.json accounts for: "
+                "choose another --out, or replace them with --overwrite.")
+    if old is not None and old != mine:
+        return (f"'{out}' holds a store of another plan ({'; '.join(_differences(old, mine))}): "
+                "choose another --out, or replace it with --overwrite.")
+    if old is not None and not resume:
+        return (f"'{out}' holds a store of this plan already: leave out --no-resume to continue it, "
+                "or replace it with --overwrite.")
+    return None
 
 # %% ../nbs/21_plan.ipynb #53cd8afb
 def claim(
@@ -274,15 +298,9 @@ def claim(
     if overwrite:
         clear(out)
     old = storage.read_json(url) if storage.exists(url) else None
-    if old is None and _holds_files(out):
-        raise BenError(f"'{out}' holds files in train, validation or test that no plan.json accounts for: "
-                       "choose another --out, or replace them with --overwrite.")
-    if old is not None and old != mine:
-        raise BenError(f"'{out}' holds a store of another plan ({'; '.join(_differences(old, mine))}): "
-                       "choose another --out, or replace it with --overwrite.")
-    if old is not None and not resume:
-        raise BenError(f"'{out}' holds a store of this plan already: leave out --no-resume to continue it, "
-                       "or replace it with --overwrite.")
+    reason = _refusal(out, old, mine, resume)
+    if reason:
+        raise BenError(reason)
     storage.write_json(url, mine)
 
 # %% ../nbs/21_plan.ipynb #69639430
@@ -307,6 +325,7 @@ def _manifest_records(out, sp):
         return []
     return [dict(p, faults=[], fingerprint=manifest['fingerprint']) for p in manifest['parts']]
 
+# %% ../nbs/21_plan.ipynb #2dd5af9e
 def _records(out, sp):
     "Records of parts that earlier runs wrote; `fresh` ones are from `_progress`."
     folder = storage.join(out, '_progress', sp.split)
@@ -322,15 +341,17 @@ def _counts(record, planned, fingerprint, on_error):
     wanted = not (record['faults'] and on_error == 'fail')
     return record['fingerprint'] == fingerprint and complete and wanted
 
+# %% ../nbs/21_plan.ipynb #c26990c5
 def _same_checksum(path, record):
     with open(path, 'rb') as f:
         return hashlib.file_digest(f, 'sha256').hexdigest() == record['sha256']
 
+# %% ../nbs/21_plan.ipynb #f4684811
 def _is_intact(url, sizes, fingerprint, record):
     "Whether the part file is what its record says."
     fresh = record.pop('fresh', False)
     if not record['rows']:
-        return True                                   # a part of which every patch was skipped has no file
+        return True
     if sizes.get(record['name']) != record['bytes']:
         return False
     path = storage.join(url, record['name'])
@@ -365,6 +386,7 @@ def _is_complete(info, plan, on_error):
     same_plan = info.fingerprint == plan.splits[info.split].fingerprint
     return same_plan and not has_gaps and all(sizes.get(p['name']) == p['bytes'] for p in info.parts)
 
+# %% ../nbs/21_plan.ipynb #c1762a18
 def earlier_profile(
     out: str,        # root of the store
     plan: Plan,      # what is wanted
