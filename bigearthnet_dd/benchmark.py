@@ -35,7 +35,8 @@ def reference_schema():
 def _read_with_rasterio(path):
     "The pixels of one file."
     from rasterio.io import MemoryFile
-    with MemoryFile(path.read_bytes()) as memory, memory.open() as src: return src.read(1)
+    with MemoryFile(path.read_bytes()) as memory, memory.open() as src:
+        return src.read(1)
 
 def _reference_rows(archive):
     "A function for mapPartitions: metadata rows -> Petastorm rows."
@@ -59,6 +60,18 @@ def _write_reference(spark, archive, out, patches):
         frame = spark.createDataFrame(rdd, schema.as_spark_schema())
         frame.write.mode('overwrite').parquet(f'file://{out}')
 
+# %% ../nbs/43_benchmark.ipynb #ecbb9263
+def _time_reference(archive, out, patches):
+    "Seconds of writing the store of the reference way in a session of its own."
+    from bigearthnet_dd.spark import spark_session
+    compilers = {'spark.driver.extraJavaOptions': '-XX:+TieredCompilation'}
+    spark = spark_session(f'local[{cpu_count()}]', conf=compilers)
+    start = time.perf_counter()
+    _write_reference(spark, archive, out, patches)
+    seconds = time.perf_counter() - start
+    spark.stop()
+    return seconds
+
 # %% ../nbs/43_benchmark.ipynb #220b3c6b
 def convert_reference(
     archive: str,    # folder of an archive
@@ -66,18 +79,10 @@ def convert_reference(
     rows: int,       # patches to convert, the first ones of the table
 ) -> dict:           # rows, seconds (without the session's start) and bytes_per_patch
     "Convert patches the reference way."
-    from bigearthnet_dd.spark import spark_session
     archive, out = os.path.abspath(archive), os.path.abspath(out)
     meta = read_meta(f'{archive}/metadata.parquet').head(rows)
-    patches = meta[['patch_id', 's1_name']].to_dict('records')
     shutil.rmtree(out, ignore_errors=True)
-    # here the JVM does work, so it gets both of its compilers
-    compilers = {'spark.driver.extraJavaOptions': '-XX:+TieredCompilation'}
-    spark = spark_session(f'local[{cpu_count()}]', conf=compilers)
-    start = time.perf_counter()
-    _write_reference(spark, archive, out, patches)
-    seconds = time.perf_counter() - start
-    spark.stop()
+    seconds = _time_reference(archive, out, meta[['patch_id', 's1_name']].to_dict('records'))
     size = sum(file.stat().st_size for file in Path(out).glob('*.parquet'))
     return dict(rows=len(meta), seconds=seconds, bytes_per_patch=size/len(meta))
 
@@ -98,18 +103,25 @@ def convert_ours(
     codec: str = 'zstd',      # of the pixel columns
 ) -> dict:                    # rows, seconds (without the session's start), bytes_per_patch, phases (seconds)
     "Convert patches our way."
-    from bigearthnet_dd.convert import convert
-    from bigearthnet_dd.spark import spark_session
     archive, out = _place(archive), _place(out)
     meta = _table(archive, rows)
-    if not storage.is_s3(out): shutil.rmtree(out, ignore_errors=True)
-    spark = spark_session(f'local[{executors or cpu_count()}]')
-    start = time.perf_counter()
-    summary = convert(meta, out, bands=bands, codec=codec, spark=spark)['summary']
-    seconds = time.perf_counter() - start
-    spark.stop()
+    if not storage.is_s3(out):
+        shutil.rmtree(out, ignore_errors=True)
+    summary, seconds = _time_ours(meta, out, executors, dict(bands=bands, codec=codec))
     return dict(rows=summary['total_rows'], seconds=seconds, bytes_per_patch=summary['bytes_per_patch'],
                 phases=summary.get('phases', {}))
+
+# %% ../nbs/43_benchmark.ipynb #df99dc5e
+def _time_ours(meta, out, executors, options):
+    "(summary, seconds) of a conversion in a session of its own."
+    from bigearthnet_dd.convert import convert
+    from bigearthnet_dd.spark import spark_session
+    spark = spark_session(f'local[{executors or cpu_count()}]')
+    start = time.perf_counter()
+    summary = convert(meta, out, spark=spark, **options)['summary']
+    seconds = time.perf_counter() - start
+    spark.stop()
+    return summary, seconds
 
 # %% ../nbs/43_benchmark.ipynb #a00694aa
 def _plain_part(part, job):
@@ -152,21 +164,28 @@ def convert_plain(
     os.environ.setdefault('ARROW_DEFAULT_MEMORY_POOL', 'mimalloc')     # as Spark's workers have it
     with ProcessPoolExecutor(processes, multiprocessing.get_context('spawn')) as pool:
         records, seconds = _write_plain(pool, plan, out, processes)
+    return dict(_sums(records), seconds=seconds)
+
+def _sums(records):
+    "What the records of all parts add up to: rows, bytes_per_patch, phases (seconds)."
     rows, size = (sum(record[k] for record in records) for k in ('rows', 'bytes'))
     phases = {k: sum(record['phases'].get(k, 0) for record in records) for k in records[0]['phases']}
-    return dict(rows=rows, seconds=seconds, bytes_per_patch=size/rows, phases=phases)
+    return dict(rows=rows, bytes_per_patch=size/rows, phases=phases)
 
 # %% ../nbs/43_benchmark.ipynb #aefbb54a
 def _name_again(archive, folder, meta, k):
     "Copy an archive's files (k = 0) or link the copies under their k-th names; returns the metadata."
     renamed = meta.assign(patch_id=meta.patch_id.str.replace('_N9999_', f'_N{9999 - k}_'))
+    kinds = _KINDS if k == 0 else [kind for kind in _KINDS if kind not in S1_BANDS]
     for old, new, s1 in zip(meta.patch_id, renamed.patch_id, meta.s1_name):
         first, files = patch_files(old, s1), patch_files(new, s1)
-        for kind in _KINDS if k == 0 else [kind for kind in _KINDS if kind not in S1_BANDS]:
+        for kind in kinds:
             place = folder/files[kind]
             place.parent.mkdir(parents=True, exist_ok=True)
-            if k == 0: shutil.copyfile(archive/first[kind], place)
-            else: os.link(folder/first[kind], place)
+            if k == 0:
+                shutil.copyfile(archive/first[kind], place)
+            else:
+                os.link(folder/first[kind], place)
     return renamed
 
 # %% ../nbs/43_benchmark.ipynb #94879801
@@ -193,6 +212,7 @@ _SCALING = {'1 executor(s)': ('convert_ours', None, '10m', 1),
             '1 plain process(es)': ('convert_plain', 1),
             '2 plain process(es)': ('convert_plain', 2)}
 
+# %% ../nbs/43_benchmark.ipynb #720cc9df
 def memory_folder(
     memory: str,    # a folder that lies in memory
     bytes: int,     # that are needed there
@@ -233,7 +253,8 @@ def _get_ways(urls, pool, workers):
     "label -> function that reads all objects and returns their bytes."
     fs, _ = storage.arrow_fs(urls[0])
     def arrow(url):
-        with fs.open_input_file(url.removeprefix('s3://')) as f: return f.read()
+        with fs.open_input_file(url.removeprefix('s3://')) as f:
+            return f.read()
     return {'boto3': lambda: sum(map(len, pool.map(storage.read_bytes, urls))),
             'pyarrow': lambda: sum(map(len, pool.map(arrow, urls))),
             'storage.read_many': lambda: sum(len(data) for _, data in storage.read_many(urls, workers))}
@@ -276,8 +297,10 @@ def upload(
 ):
     "Copy a folder's files to a bucket."
     for file in sorted(Path(folder).rglob('*')):
-        if file.is_file(): storage.write_bytes(f'{url}/{file.relative_to(folder)}', file.read_bytes())
+        if file.is_file():
+            storage.write_bytes(f'{url}/{file.relative_to(folder)}', file.read_bytes())
 
+# %% ../nbs/43_benchmark.ipynb #e2b147c1
 def _list_keys(server, url):
     "List a prefix through a proxy that counts the requests."
     from bigearthnet_dd.testing import FaultProxy
@@ -288,18 +311,23 @@ def _list_keys(server, url):
         return dict(label='list keys', rows=keys, seconds=seconds, calls=proxy.counts['requests'])
 
 # %% ../nbs/43_benchmark.ipynb #de037649
+def _far_ways(archive, store):
+    "What is done with a bucket's archive, as `measure` takes it."
+    return {'check': ('check_bucket', archive, False),
+            'deep check': ('check_bucket', archive, True),
+            'conversion': ('convert_ours', archive, store)}
+
 def _far(server, how, faults, archive, store):
     "Check, deep check and conversion of a bucket's archive, each in its own process; yields dicts."
     from bigearthnet_dd.testing import FaultProxy
-    ways = {'check': ('check_bucket', archive, False),
-            'deep check': ('check_bucket', archive, True),
-            'conversion': ('convert_ours', archive, store)}
     with FaultProxy(server.url, **faults) as proxy:
         url = proxy.url if faults else server.url
-        for label, way in ways.items():
+        for label, way in _far_ways(archive, store).items():
             before = proxy.counts['requests']
-            with server.environment(url=url): run = measure(*way)
-            if run.get('reasons'): raise BenError(f"{label} {how}: {run['reasons']}")
+            with server.environment(url=url):
+                run = measure(*way)
+            if run.get('reasons'):
+                raise BenError(f"{label} {how}: {run['reasons']}")
             yield dict(run, label=f'{label}, {how}', requests=proxy.counts['requests'] - before)
 
 # %% ../nbs/43_benchmark.ipynb #a666ba26

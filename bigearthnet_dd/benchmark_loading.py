@@ -17,6 +17,14 @@ from .measure import compare, measure, rate, spread, take_turns
 from .patches import BAND
 
 # %% ../nbs/44_benchmark_loading.ipynb #6cceccae
+def _no_autotune(dataset):
+    "The dataset without TensorFlow's autotune, two batches ahead."
+    import tensorflow as tf
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.prefetch(2).with_options(options)
+
+# %% ../nbs/44_benchmark_loading.ipynb #b23f3e45
 _MEAN = np.array([BAND[b].mean for b in TEN_METRE], np.float32)
 _STD = np.array([BAND[b].std for b in TEN_METRE], np.float32)
 
@@ -24,13 +32,6 @@ def _petastorm_rows(reference_store, **options):
     "Petastorm's reader over the reference store."
     from petastorm import make_reader
     return make_reader(f'file://{os.path.abspath(reference_store)}', **options)
-
-def _no_autotune(dataset):
-    "The dataset without TensorFlow's autotune, two batches ahead."
-    import tensorflow as tf
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.prefetch(2).with_options(options)
 
 # %% ../nbs/44_benchmark_loading.ipynb #f2e6464d
 def load_generator(
@@ -43,22 +44,27 @@ def load_generator(
     options = dict(num_epochs=passes, reader_pool_type='thread', workers_count=cpu_count())
     def rows():
         with _petastorm_rows(reference_store, **options) as reader:
-            for row in reader: yield (row.image - _MEAN)/_STD, row.label
+            for row in reader:
+                yield (row.image - _MEAN)/_STD, row.label
     spec = tf.TensorSpec((120, 120, 6), tf.float32), tf.TensorSpec((120, 120), tf.uint8)
     dataset = tf.data.Dataset.from_generator(rows, output_signature=spec)
     return _no_autotune(dataset.shuffle(2000).batch(batch))
 
 # %% ../nbs/44_benchmark_loading.ipynb #ddc5e3ae
+def _raw(a):
+    "An array as the bytes of a TFRecord's feature."
+    import tensorflow as tf
+    values = tf.train.BytesList(value=[np.ascontiguousarray(a).tobytes()])
+    return tf.train.Feature(bytes_list=values)
+
 def _example(row):
     "A row as a TFRecord: radar float32, optical bands uint16, label uint8."
     import tensorflow as tf
-    def raw(a):
-        values = tf.train.BytesList(value=[np.ascontiguousarray(a).tobytes()])
-        return tf.train.Feature(bytes_list=values)
     radar, optical = row.image[..., :2], row.image[..., 2:].astype(np.uint16)
-    features = tf.train.Features(feature=dict(s1=raw(radar), s2=raw(optical), label=raw(row.label)))
+    features = tf.train.Features(feature=dict(s1=_raw(radar), s2=_raw(optical), label=_raw(row.label)))
     return tf.train.Example(features=features).SerializeToString()
 
+# %% ../nbs/44_benchmark_loading.ipynb #6f288699
 def write_tfrecord(
     reference_store,    # folder that `convert_reference` wrote
     path,               # file to write
@@ -67,7 +73,8 @@ def write_tfrecord(
     import tensorflow as tf
     options = dict(num_epochs=1, reader_pool_type='dummy')
     with tf.io.TFRecordWriter(str(path)) as writer, _petastorm_rows(reference_store, **options) as reader:
-        for row in reader: writer.write(_example(row))
+        for row in reader:
+            writer.write(_example(row))
 
 # %% ../nbs/44_benchmark_loading.ipynb #b77b56f6
 def _parse_examples(records):
@@ -80,6 +87,7 @@ def _parse_examples(records):
     label = tf.reshape(tf.io.decode_raw(example['label'], tf.uint8), (-1, 120, 120))
     return (tf.concat([radar, tf.cast(optical, tf.float32)], -1) - _MEAN)/_STD, label
 
+# %% ../nbs/44_benchmark_loading.ipynb #1a677f22
 def load_tfrecord(
     path,               # file of TFRecords
     batch: int,         # images a batch
@@ -108,7 +116,8 @@ def _loading_ways(store, reference_store, batch, split, variants):
     from bigearthnet_dd.loading import batches
     from bigearthnet_dd.store import open_store
     record = f'{reference_store}.tfrecord'
-    if not os.path.exists(record): write_tfrecord(reference_store, record)
+    if not os.path.exists(record):
+        write_tfrecord(reference_store, record)
     passes = max(1, -(-open_store(store, split).rows//_count(reference_store)))
     ways = {'generator': lambda: load_generator(reference_store, batch, passes),
             'TFRecord': lambda: load_tfrecord(record, batch, passes),
@@ -121,7 +130,8 @@ def _loading_ways(store, reference_store, batch, split, variants):
 def _drain(batches):
     "Take everything: (rows, seconds from the first request to the last batch)."
     rows, start = 0, time.perf_counter()
-    for _, y in batches: rows += len(y)
+    for _, y in batches:
+        rows += len(y)
     return rows, time.perf_counter() - start
 
 def _load(label, make):
@@ -129,7 +139,8 @@ def _load(label, make):
     for _ in range(10):      # petastorm's threaded reader can end before its first row, then once more
         cpu = time.process_time()
         rows, seconds = _drain(make())
-        if rows: return dict(rows=rows, seconds=seconds, cpu_us=1e6*(time.process_time() - cpu)/rows)
+        if rows:
+            return dict(rows=rows, seconds=seconds, cpu_us=1e6*(time.process_time() - cpu)/rows)
     raise BenError(f'{label}: no rows in ten attempts.')
 
 # %% ../nbs/44_benchmark_loading.ipynb #75a63fda
@@ -157,13 +168,15 @@ def other_codecs(
     def convert(codec): return measure('convert_ours', archive, f'{work}/{codec}', rows, '10m', None, codec)
     return {codec: convert(codec) for codec in codecs}
 
+# %% ../nbs/44_benchmark_loading.ipynb #d52238f9
 def loading_variants(
     work: str,     # folder with the stores of `other_codecs`
     codecs,        # their names
 ) -> dict:         # label -> options of `make_dataset`
     "Variants of our way of loading."
     variants = {'ours, 1 thread': dict(workers=1)}
-    for codec in codecs: variants[f'ours, {codec}'] = dict(store=f'{work}/{codec}')
+    for codec in codecs:
+        variants[f'ours, {codec}'] = dict(store=f'{work}/{codec}')
     for codec in codecs:
         variants[f'ours, native, {codec}'] = dict(store=f'{work}/{codec}', normalise='native')
     return variants
@@ -196,7 +209,8 @@ def memory_bandwidth(
         start = time.perf_counter()
         list(pool.map(np.copyto, dst, src))
         return src.nbytes/(time.perf_counter() - start)/1e9
-    with ThreadPoolExecutor(threads) as pool: return max(copy(pool) for _ in range(3))
+    with ThreadPoolExecutor(threads) as pool:
+        return max(copy(pool) for _ in range(3))
 
 # %% ../nbs/44_benchmark_loading.ipynb #a528e7e0
 def _train_step(name, width):
@@ -211,19 +225,20 @@ def _train_step(name, width):
     return make_train_step(strategy, net, optimizer, loss_terms('ce'), 19, clip=1., xla=True)
 
 # %% ../nbs/44_benchmark_loading.ipynb #8ae901f3
-def _steps(step, get, steps, batch):
-    "Some steps on the batches that `get` returns: rows and seconds."
-    import tensorflow as tf
-    zero, start = tf.constant(0.), time.perf_counter()
-    for _ in range(steps): loss = step(*get(), zero)['loss']
-    float(loss)                                                 # waits for the last step
-    return dict(rows=steps*batch, seconds=time.perf_counter() - start)
-
 def _endless_batches(store, batch):
     "An iterator over augmented batches of a store's training split."
     from bigearthnet_dd.loading import make_dataset
     options = dict(bands='10m', normalise=False, drop_remainder=True, repeat=True, augment=True)
     return iter(make_dataset(store, 'train', batch, **options).prefetch(2))
+
+def _steps(step, get, steps, batch):
+    "Some steps on the batches that `get` returns: rows and seconds."
+    import tensorflow as tf
+    zero, start = tf.constant(0.), time.perf_counter()
+    for _ in range(steps):
+        loss = step(*get(), zero)['loss']
+    float(loss)                                                 # waits for the last step
+    return dict(rows=steps*batch, seconds=time.perf_counter() - start)
 
 # %% ../nbs/44_benchmark_loading.ipynb #e009f47b
 def _train_one(store, name, width, batch, steps, rounds):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Share', 'Positive', 'NotNegative', 'Count', 'Whole', 'Memory', 'OnError', 'FileName', 'LIMITS', 'KINDS', 'Like',
-           'type_and_rules', 'limits_in_words', 'vars_of', 'expected', 'obeys', 'has_type', 'fits', 'flag',
-           'check_value', 'is_checked', 'check_call', 'converter', 'placeholder', 'flag_options', 'help_text',
-           'add_parameter', 'CommandParser', 'command_parser', 'exit_code', 'sentence_of', 'run_command', 'checked',
-           'command', 'with_options_of']
+           'type_and_rules', 'vars_of', 'limits_in_words', 'choices_in_words', 'expected', 'obeys', 'is_number',
+           'has_type', 'fits', 'flag', 'check_value', 'is_checked', 'check_call', 'number_or_word', 'converter',
+           'placeholder', 'flag_options', 'help_text', 'add_parameter', 'CommandParser', 'with_hyphens',
+           'command_parser', 'exit_code', 'sentence_of', 'run_command', 'checked', 'command', 'with_options_of']
 
 # %% ../nbs/01_commands.ipynb #41cb6f42
 import argparse, difflib, functools, inspect, math, numbers, os, re, sys, traceback
@@ -47,24 +47,29 @@ def type_and_rules(anno):
 
 # %% ../nbs/01_commands.ipynb #fe93d8fb
 LIMITS = {Gt: 'above {gt}', Ge: '{ge} or more', Lt: 'below {lt}', Le: 'at most {le}', Like: '{about}'}
-KINDS = {int: 'a whole number', float: 'a number', str: 'text', bool: 'True or False'}
+
+def vars_of(rule): return {name: getattr(rule, name) for name in rule.__dataclass_fields__}
 
 def limits_in_words(anno):
     "'above 0 and at most 1'; '' where every value of the type will do."
     _, rules = type_and_rules(anno)
     return ' and '.join(LIMITS[type(rule)].format(**vars_of(rule)) for rule in rules)
 
-def vars_of(rule): return {name: getattr(rule, name) for name in rule.__dataclass_fields__}
-
 # %% ../nbs/01_commands.ipynb #920e6752
+KINDS = {int: 'a whole number', float: 'a number', str: 'text', bool: 'True or False'}
+
+def choices_in_words(words):
+    "'zstd, lz4 or none'."
+    *first, last = map(str, words)
+    return f'{", ".join(first)} or {last}' if first else last
+
 def expected(
     anno,      # annotation of a parameter
 ) -> str:      # 'a whole number, 1 or more'
     "What a parameter takes, in words."
     base, rules = type_and_rules(anno)
     if get_origin(base) is Literal:
-        *first, last = map(str, get_args(base))
-        return f'{", ".join(first)} or {last}' if first else last
+        return choices_in_words(get_args(base))
     limits = limits_in_words(anno)
     if any(isinstance(rule, Like) for rule in rules):
         return limits
@@ -83,16 +88,18 @@ def obeys(value, rule):
     raise TypeError(f'{rule!r} is no rule that options know')
 
 # %% ../nbs/01_commands.ipynb #406120ae
+def is_number(value, kind): return isinstance(value, kind) and not isinstance(value, bool)
+
 def has_type(value, base):
-    "Whether a value is of the declared type; types other than numbers and switches are not looked at."
+    "Whether a value is of the declared type; only choices, switches and numbers are looked at."
     if get_origin(base) is Literal:
         return value in get_args(base)
     if base is bool:
         return isinstance(value, bool)
     if base is int:
-        return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return is_number(value, numbers.Integral)
     if base is float:
-        return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+        return is_number(value, numbers.Real) and math.isfinite(value)
     return True
 
 # %% ../nbs/01_commands.ipynb #b3ca3c97
@@ -127,6 +134,7 @@ def is_checked(p):
     "Whether a parameter is an option: annotated, and neither `*args` nor `**kwargs`."
     return p.annotation not in (object, p.empty) and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
 
+# %% ../nbs/01_commands.ipynb #ccfd1452
 def check_call(
     func,       # documented function
     args: tuple, kwargs: dict,
@@ -139,14 +147,18 @@ def check_call(
             check_value(name, value, p.annotation)
 
 # %% ../nbs/01_commands.ipynb #29ab319e
+def number_or_word(word, base):
+    "The number that a word stands for, where one is asked for; a word that is none is left for the check."
+    try:
+        return base(word) if base in (int, float) else word
+    except ValueError:
+        return word
+
 def converter(name, anno):
     "A function that turns a word of the command line into a value of this annotation."
     base, _ = type_and_rules(anno)
     def convert(word):
-        try:
-            value = base(word) if base in (int, float) else word
-        except ValueError:
-            value = word
+        value = number_or_word(word, base)
         try:
             check_value(name, value, anno)
         except BenError as e:
@@ -200,18 +212,19 @@ def add_parameter(parser, p, text):
 class CommandParser(argparse.ArgumentParser):
     "argparse that takes underscores for hyphens and says one sentence when something is wrong."
     def parse_known_args(self, args=None, namespace=None):
-        words = [self.with_hyphens(w) for w in (sys.argv[1:] if args is None else args)]
+        words = [with_hyphens(w) for w in (sys.argv[1:] if args is None else args)]
         return super().parse_known_args(words, namespace)
-
-    def with_hyphens(self, word):
-        if not isinstance(word, str) or not word.startswith('--'):
-            return word
-        name, equals, value = word.partition('=')
-        return name.replace('_', '-') + equals + value
 
     def error(self, message):
         print(f'{self.prog}: {self.in_words(message)}', file=sys.stderr)
         sys.exit(2)
+
+def with_hyphens(word):
+    "A word of the command line; in the name of a flag, underscores become hyphens."
+    if not isinstance(word, str) or not word.startswith('--'):
+        return word
+    name, equals, value = word.partition('=')
+    return name.replace('_', '-') + equals + value
 
 # %% ../nbs/01_commands.ipynb #d655bdf2
 @patch
@@ -254,6 +267,7 @@ def exit_code(result):
         return result
     return getattr(result, 'exit_code', 0)
 
+# %% ../nbs/01_commands.ipynb #0c6c06d9
 def sentence_of(e):
     "What a command says about an exception."
     if isinstance(e, BenError):
@@ -293,6 +307,7 @@ def checked(
         return func(*args, **kwargs)
     return call
 
+# %% ../nbs/01_commands.ipynb #a1712ee2
 def command(
     func,   # documented function
 ):          # the same function, checked; `.cli(argv=None, program='')` is its command line

@@ -171,7 +171,8 @@ def gather_shorts(
 # %% ../nbs/25_images.ipynb #62434e23
 def _statistics(bands, normalise):
     "{band: (mean, std)} from any of the forms that `normalise` has; bands may be missing."
-    if normalise is True: return {b: (BAND[b].mean, BAND[b].std) for b in bands}
+    if normalise is True:
+        return {b: (BAND[b].mean, BAND[b].std) for b in bands}
     if hasattr(normalise, 'loc'):
         return {b: tuple(normalise.loc[b, ['mean', 'std']]) for b in bands if b in normalise.index}
     def pair(v): return (v['mean'], v['std']) if isinstance(v, dict) else tuple(v)
@@ -183,7 +184,8 @@ def band_scaling(
     normalise=True,   # True: published statistics, False: as stored; DataFrame or dict of mean and std
 ):                    # (mean, 1/std): float32 (C,) each, raises BenError
     "What is subtracted from each band, and what it is multiplied with."
-    if normalise is False: return np.zeros(len(bands), np.float32), np.ones(len(bands), np.float32)
+    if normalise is False:
+        return np.zeros(len(bands), np.float32), np.ones(len(bands), np.float32)
     stats = _statistics(bands, normalise)
     missing = [b for b in bands if b not in stats]
     if missing:
@@ -240,6 +242,7 @@ class Loan:
         self.pool, self.memory = pool, memory
         place, typestr = (memory.ctypes.data, False), np.dtype(dtype).str
         self.__array_interface__ = dict(data=place, shape=shape, typestr=typestr, version=3)
+
     def __del__(self): self.pool.put(self.memory)
 
 # %% ../nbs/25_images.ipynb #41e5ff67

@@ -46,8 +46,7 @@ def lease_record(
     place = dict(host=socket.gethostname(), machine=this_machine())
     process = dict(pid=os.getpid(), born=psutil.Process().create_time())
     times = dict(since=time.time(), beat=time.time())
-    replaced = None      # token of the dead holder whose place was taken
-    return dict(what=what, **place, **process, token=uuid.uuid4().hex, **times, replaced=replaced)
+    return dict(what=what, **place, **process, token=uuid.uuid4().hex, **times, replaced=None)
 
 # %% ../nbs/06_lease.ipynb #f2b11808
 def read_lease(
@@ -69,7 +68,7 @@ def held_by(
     url: str,     # the lease's file: local path or S3 URL
     token: str,   # of the holder that is asked for
 ) -> bool:
-    "Whether this holder still has the lease; for workers on other machines, which know only its token."
+    "Whether this holder still has the lease."
     record = read_lease(url)
     return record is not None and record.get('token') == token
 
@@ -153,6 +152,19 @@ def current_holder(
         holder = found
     return holder, place, urls
 
+# %% ../nbs/06_lease.ipynb #9b195eef
+@patch
+def claim(self: Lease, record, holder):
+    "Become the one successor of a dead holder: URL of the file that says so; raises BenError."
+    mine = successor_url(self.url, holder)
+    if not storage.write_exclusive(mine, self.to_bytes()):
+        self.refuse(read_lease(mine) or holder)
+    now = read_lease(self.url)
+    if now != record:                              # replaced or renewed meanwhile
+        storage.delete(mine)
+        self.refuse(now or holder)
+    return mine
+
 # %% ../nbs/06_lease.ipynb #c41206c7
 @patch
 def take_over(self: Lease, record):
@@ -160,18 +172,12 @@ def take_over(self: Lease, record):
     holder, place, successors = current_holder(self.url, record)
     if not self.is_dead(place, holder):
         self.refuse(holder)
-    mine = successor_url(self.url, holder)
     self.record['replaced'] = record.get('token', 'unreadable')
-    if not storage.write_exclusive(mine, self.to_bytes()):
-        self.refuse(read_lease(mine) or holder)
-    now = read_lease(self.url)
-    if now != record:                              # replaced or renewed meanwhile
-        storage.delete(mine)
-        self.refuse(now or holder)
+    mine = self.claim(record, holder)
     storage.write_bytes(self.url, self.to_bytes())
     self.taken_over = True
     before = [successor_url(self.url, dict(token=record['replaced']))] if record.get('replaced') else []
-    for url in (*before, *successors, mine):       # the first: left by one that died after its takeover
+    for url in (*before, *successors, mine):
         storage.delete(url)
 
 # %% ../nbs/06_lease.ipynb #cccfe264

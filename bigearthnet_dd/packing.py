@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED_MD5', 'FILES_A_PATCH', 'CHUNK', 'ZSTD_MAGIC', 'LONG_NAME', 'ZEROS', 'LEVEL', 'SEGMENT', 'INDEX_VERSION',
-           'Level', 'decompressed', 'local_chunks', 's3_chunks', 'source_chunks', 'tar_chunks', 'Entry', 'padded',
-           'read_header', 'read_entry', 'checked_entry', 'Unit', 'parse_name', 'TarCutter', 'compress', 'digest',
-           'Segment', 'PackedPlace', 'DiskPlace', 'S3Place', 'PackedFile', 'index_table', 'write_index', 'read_index',
-           'pack_unit', 'in_order', 'packed_units', 'write_segments', 'Passing', 'counted', 'cut', 'place_for',
-           'is_same_file', 'check_place', 'pack_archive', 'pack', 'md5_in_words', 'closing_line', 'already_packed',
-           'read_stretch', 'open_frame', 'files_of']
+           'Level', 'decompressed', 'read_stretch', 'local_chunks', 's3_chunks', 'source_chunks', 'tar_chunks', 'Entry',
+           'padded', 'read_header', 'read_entry', 'checked_entry', 'Unit', 'parse_name', 'TarCutter', 'compress',
+           'digest', 'Segment', 'PackedPlace', 'DiskPlace', 'write_from', 'S3Place', 'PackedFile', 'index_table',
+           'write_index', 'read_index', 'pack_unit', 'in_order', 'packed_units', 'write_segments', 'Passing', 'counted',
+           'cut', 'place_for', 'is_same_file', 'begin_anew', 'check_place', 'pack_archive', 'pack', 'about_packed',
+           'md5_in_words', 'closing_line', 'already_packed', 'open_frame', 'files_of']
 
 # %% ../nbs/09_packing.ipynb #b73dae9b
 import hashlib, itertools, json, os, sys
@@ -56,6 +56,21 @@ def decompressed(
     if frame is not None:
         raise BenError(f"'{name}' ends in the middle of a zstd frame: the download is not complete.")
 
+# %% ../nbs/09_packing.ipynb #dfd33835
+def read_stretch(url, offset, length):
+    "Bytes of a file or object from `offset` on."
+    if storage.is_s3(url):
+        bucket, key = storage.split_s3(url)
+        stretch = f'bytes={offset}-{offset + length - 1}'
+        return storage.s3_call('get_object', url, Bucket=bucket, Key=key, Range=stretch,
+                               then=lambda r: r['Body'].read())
+    try:
+        with open(storage.local_path(url), 'rb') as file:
+            file.seek(offset)
+            return file.read(length)
+    except OSError as e:
+        raise storage._os_error(e, url, 'read') from None
+
 # %% ../nbs/09_packing.ipynb #a4e9b936
 def local_chunks(file):
     "The content of an open file, piece by piece."
@@ -63,7 +78,7 @@ def local_chunks(file):
         yield chunk
 
 def s3_chunks(url):
-    "The content of an object by ranged requests, so that a cut connection is repeated, not begun anew."
+    "The content of an object, stretch by stretch."
     step = 8*CHUNK
     total = storage.size(url)
     for first in range(0, total, step):
@@ -152,6 +167,7 @@ class Unit:
     data: bytes    # headers and files
     kind: str      # BigEarthNet-S1, BigEarthNet-S2 or Reference_Maps
 
+# %% ../nbs/09_packing.ipynb #6c618f07
 def parse_name(
     name: str,     # path of a file in the tar
 ) -> tuple:        # (kind, patch_id or s1_name); raises BenError
@@ -176,14 +192,16 @@ class TarCutter:
         self.seen = set()         # names of the patches so far
         self.ended = False        # the two empty blocks have come
 
+# %% ../nbs/09_packing.ipynb #8d5f2027
 @patch
 def fail(self: TarCutter, what, at):
+    "Raise BenError with the source and the place in its tar."
     raise BenError(f"'{self.source}' {what} (byte {self.taken + at:,} of the tar).")
 
 # %% ../nbs/09_packing.ipynb #6717c616
 @patch
 def begin_patch(self: TarCutter, kind, name):
-    "A file of another patch has come."
+    "Start to collect another patch."
     self.kind = self.kind or kind
     if kind != self.kind:
         raise BenError(f"'{self.source}' holds both {self.kind} and {kind}.")
@@ -193,12 +211,14 @@ def begin_patch(self: TarCutter, kind, name):
     self.seen.add(name)
     self.name, self.files = name, 0
 
+# %% ../nbs/09_packing.ipynb #720bbf38
 @patch
-def end_patch(self: TarCutter):
-    "The patch is complete, or it is named."
+def finished_unit(self: TarCutter, start):
+    "The patch that ends here; raises BenError when a file is missing."
     wanted = FILES_A_PATCH[self.kind]
     if self.files != wanted:
         raise BenError(f"'{self.source}' has {self.files} files of {self.name}; expected {wanted}.")
+    return Unit(self.name, bytes(self.buffer[start:self.at]), self.kind)
 
 # %% ../nbs/09_packing.ipynb #69ca517b
 @patch
@@ -233,13 +253,8 @@ def feed(self: TarCutter, data):
 
 # %% ../nbs/09_packing.ipynb #ac6305bd
 @patch
-def finished_unit(self: TarCutter, start):
-    self.end_patch()
-    return Unit(self.name, bytes(self.buffer[start:self.at]), self.kind)
-
-@patch
 def finish(self: TarCutter):
-    "The last units, when no more bytes come; raises BenError when the tar is not complete."
+    "The last units; raises BenError when the tar is not complete."
     if not self.ended:
         self.fail('ends before its tar does: the download is not complete', len(self.buffer))
     if self.buffer[self.at:].strip(b'\0'):
@@ -258,6 +273,7 @@ def compress(
     import zstandard
     return zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True).compress(data)
 
+# %% ../nbs/09_packing.ipynb #564e5b65
 def digest(data) -> str:   # 32 hexadecimal digits
     "What a unit is recognised by: the first half of its SHA-256."
     return hashlib.sha256(data).hexdigest()[:32]
@@ -278,7 +294,7 @@ def length(self: Segment): return sum(f[2] for f in self.frames)
 # %% ../nbs/09_packing.ipynb #f7151769
 @dataclass
 class PackedPlace:
-    "Where a packed file comes to be; this class and its two kinds differ in what a segment is."
+    "Where a packed file comes to be."
     folder: str    # local path or S3 URL
     name: str      # BigEarthNet-S1, ...
 
@@ -317,18 +333,23 @@ class DiskPlace(PackedPlace):
         return os.path.exists(path) and os.path.getsize(path) >= segment.offset + segment.length
 
 # %% ../nbs/09_packing.ipynb #01c23bce
+def write_from(path, offset, data):
+    "Write bytes from a place of a file to its new end; when this returns, they are on the disk."
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, 'r+b' if os.path.exists(path) else 'wb') as file:
+        file.seek(offset)
+        file.write(data)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
+
+# %% ../nbs/09_packing.ipynb #bb5d308d
 @patch
 def put(self: DiskPlace, segment, data):
-    "Write a segment behind those before it; when this returns, it is on the disk."
+    "Write a segment behind those before it, then its note."
     path = self.path('.tar.zst.part')
     try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        with open(path, 'r+b' if os.path.exists(path) else 'wb') as file:
-            file.seek(segment.offset)
-            file.write(data)
-            file.truncate()
-            file.flush()
-            os.fsync(file.fileno())
+        write_from(path, segment.offset, data)
     except OSError as e:
         raise storage._os_error(e, path, 'write') from None
     self.note(segment)
@@ -379,6 +400,7 @@ def join_part(self: S3Place, url, upload, segment):
                           CopySource=dict(Bucket=bucket, Key=key), **upload)
     return dict(PartNumber=number, ETag=got['CopyPartResult']['ETag'])
 
+# %% ../nbs/09_packing.ipynb #2db75062
 @patch
 def abort_uploads(self: S3Place, bucket, key):
     "End the uploads that a killed run left open for this object."
@@ -425,6 +447,7 @@ def write_index(url, table):
     pq.write_table(table, sink, compression='zstd')
     storage.write_bytes(url, sink.getvalue())
 
+# %% ../nbs/09_packing.ipynb #538b4b0f
 def read_index(
     url: str,    # NAME.index.parquet
 ):               # (PackedFile, Arrow table: name, offset, length, plain_length, digest); raises BenError
@@ -452,6 +475,7 @@ def pack_unit(unit, level, known):
                        'it has changed. --overwrite begins anew.')
     return None, known
 
+# %% ../nbs/09_packing.ipynb #35445905
 def in_order(jobs, ahead):
     "Results of futures in order, with at most `ahead` of them under way."
     waiting = deque()
@@ -493,10 +517,11 @@ def write_segments(place, old, packed):
 # %% ../nbs/09_packing.ipynb #3b986606
 @dataclass
 class Passing:
-    "What is counted while the bytes of a source come by."
+    "What is computed while the bytes of a tar pass by."
     md5: object = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
     size: int = 0      # bytes of the tar
 
+# %% ../nbs/09_packing.ipynb #4a28e427
 def counted(chunks, bar):
     "The same chunks, with a progress bar that counts their bytes."
     for chunk in chunks:
@@ -520,24 +545,29 @@ def place_for(
     "Where the packed file of a kind comes to be."
     return (S3Place if storage.is_s3(out) else DiskPlace)(out, kind)
 
+# %% ../nbs/09_packing.ipynb #20f0228d
 def is_same_file(source, url):
     "Whether packing would write over its own source."
     if storage.is_s3(source) or storage.is_s3(url) or source == '-':
         return source == url
     return os.path.realpath(storage.local_path(source)) == os.path.realpath(storage.local_path(url))
 
+def begin_anew(place):
+    "Delete what earlier runs wrote to a place, the index first."
+    for suffix in ('.index.parquet', '.tar.zst', '.tar.zst.part'):
+        storage.delete(place.url(suffix))
+    place.forget()
+
 # %% ../nbs/09_packing.ipynb #63bab07a
 def check_place(place, source, overwrite):
     "Refuse to write over something that this command did not write; True when the file is packed already."
-    url, index = place.url('.tar.zst'), place.url('.index.parquet')
+    url = place.url('.tar.zst')
     if is_same_file(source, url):
         raise BenError(f"'{url}' is the source itself: choose another --out.")
     if overwrite:
-        for left in (index, url, place.url('.tar.zst.part')):
-            storage.delete(left)
-        place.forget()
+        begin_anew(place)
         return False
-    if storage.exists(index):
+    if storage.exists(place.url('.index.parquet')):
         return True
     if storage.exists(url) and not place.finished():
         raise BenError(f"'{url}' was not written by pack-archive: "
@@ -572,19 +602,24 @@ def pack(place, units, passing, level, lease):
     old = place.finished()
     segments = write_segments(place, old, packed_units(units, old, level))
     lease.check()
-    about = PackedFile(
-        kind=place.name,
-        patches=sum(bool(f[0]) for s in segments for f in s.frames),
-        tar_md5=passing.md5.hexdigest(),
-        tar_size=passing.size,
-        size=sum(s.length for s in segments),
-        level=level)
+    about = about_packed(place.name, segments, passing, level)
     place.publish(segments)
     write_index(place.url('.index.parquet'), index_table(segments, about))
     place.forget()
     kept = sum(s.length for s in old)
     say(closing_line(place, about) + (f' ({human(kept)} were there already)' if kept else ''))
     return about
+
+# %% ../nbs/09_packing.ipynb #618a094d
+def about_packed(kind, segments, passing, level):
+    "The PackedFile of what was written."
+    return PackedFile(
+        kind=kind,
+        patches=sum(bool(f[0]) for s in segments for f in s.frames),
+        tar_md5=passing.md5.hexdigest(),
+        tar_size=passing.size,
+        size=sum(s.length for s in segments),
+        level=level)
 
 # %% ../nbs/09_packing.ipynb #95e7b4a3
 def md5_in_words(about):
@@ -602,21 +637,6 @@ def already_packed(place):
     say('There already: ' + closing_line(place, about))
     return about
 
-# %% ../nbs/09_packing.ipynb #dfd33835
-def read_stretch(url, offset, length):
-    "Bytes of a file or object from `offset` on."
-    if storage.is_s3(url):
-        bucket, key = storage.split_s3(url)
-        stretch = f'bytes={offset}-{offset + length - 1}'
-        return storage.s3_call('get_object', url, Bucket=bucket, Key=key, Range=stretch,
-                               then=lambda r: r['Body'].read())
-    try:
-        with open(storage.local_path(url), 'rb') as file:
-            file.seek(offset)
-            return file.read(length)
-    except OSError as e:
-        raise storage._os_error(e, url, 'read') from None
-
 # %% ../nbs/09_packing.ipynb #0fee54d8
 def open_frame(
     frame: bytes,   # one zstd frame
@@ -629,6 +649,7 @@ def open_frame(
     except zstandard.ZstdError as e:
         raise BenError(f'the packed files of {name} are damaged ({e}).') from None
 
+# %% ../nbs/09_packing.ipynb #e38809aa
 def files_of(
     unit: bytes,    # headers and files of one patch
 ) -> dict:          # file name (without folders) -> memoryview of its content

@@ -27,24 +27,37 @@ class Column:
     dtype: str       # numpy dtype of the pixels
     size: int        # pixels along a side
     header: bytes    # what np.save writes before the pixels
-    @property
-    def skip(self): return 4 + len(self.header)     # bytes before the pixels
-    @property                                       # bytes from row to row
-    def stride(self): return self.skip + self.size**2*np.dtype(self.dtype).itemsize
-    @property
-    def prefix(self):                               # uint8: what every row begins with
-        return np.frombuffer((self.stride - 4).to_bytes(4, 'little') + self.header, np.uint8)
+
+# %% ../nbs/24_pages.ipynb #9f3cfbc4
+@patch(as_prop=True)
+def skip(self: Column):
+    "Bytes of a row before its pixels."
+    return 4 + len(self.header)
+
+@patch(as_prop=True)
+def stride(self: Column):
+    "Bytes from row to row."
+    return self.skip + self.size**2*np.dtype(self.dtype).itemsize
+
+@patch(as_prop=True)
+def prefix(self: Column):
+    "What every row begins with: uint8 (skip,)."
+    return np.frombuffer((self.stride - 4).to_bytes(4, 'little') + self.header, np.uint8)
 
 # %% ../nbs/24_pages.ipynb #956e4474
-def _column(info, name):
-    "The Column of one band or of 'label', raises BenError when the store declares something else."
-    dtype, shape = ('uint8', (120, 120)) if name == 'label' else (BAND[name].dtype, BAND[name].shape)
+def _declared(info, name):
+    "(dtype, shape) of a column as the store declares it, raises BenError when it has none."
     bands = info.schema.get('bands', {})
     declared = (info.schema if name == 'label' else bands).get(name)
     if declared is None:
         raise BenError(f"The store '{info.url}' has no band {name}: it holds {', '.join(bands)}. "
                        'Choose among these with --bands, or convert again.')
-    found = (declared['dtype'], tuple(declared['shape']))
+    return declared['dtype'], tuple(declared['shape'])
+
+def _column(info, name):
+    "The Column of one band or of 'label', raises BenError when the store declares something else."
+    dtype, shape = ('uint8', (120, 120)) if name == 'label' else (BAND[name].dtype, BAND[name].shape)
+    found = _declared(info, name)
     if found != (dtype, shape):
         raise BenError(f"The store '{info.url}' declares {name} as {found[0]} {found[1]}; "
                        f'expected {dtype} {shape}.')
@@ -186,10 +199,13 @@ class Part:
         self.path = None if is_s3(info.url) else local_path(self.url)   # of the file, where it is on a disk
         self.chunks = None                # per row group what `read_footer` says, once it was read
         self.lock = threading.Lock()      # one thread reads the footer, the others wait for it
-    def fail(self, what):
-        "Raises BenError that names the file and says `what` was found."
-        raise BenError(f'{self.url}: {what}. The file is damaged or does not belong to this store; '
-                       'convert again.')
+
+# %% ../nbs/24_pages.ipynb #15ab7fb0
+@patch
+def fail(self: Part, what):
+    "Raises BenError that names the file and says `what` was found."
+    raise BenError(f'{self.url}: {what}. The file is damaged or does not belong to this store; '
+                   'convert again.')
 
 # %% ../nbs/24_pages.ipynb #404aa26b
 def _read_file(path, start, out):
@@ -228,17 +244,20 @@ def read(self: Part,
         self.fail('the file is missing')
     except OSError as e:
         raise StorageError('other', self.url, 'read', e) from None
-    if n != len(out): self.fail(f'ends before byte {start+len(out)}')
+    if n != len(out):
+        self.fail(f'ends before byte {start+len(out)}')
 
 # %% ../nbs/24_pages.ipynb #113a2b9a
 def _footer_bytes(part, tail=65536):
     "The end of a part file from its Thrift footer on."
     size = part.record['bytes']
-    if size < 12: part.fail('too small for a Parquet file')
+    if size < 12:
+        part.fail('too small for a Parquet file')
     end = np.empty(min(tail, size), np.uint8)
     part.read(size - len(end), end)
     need = int.from_bytes(end[-8:-4].tobytes(), 'little') + 8
-    if end[-4:].tobytes() != b'PAR1' or need + 4 > size: part.fail(f'no Parquet footer at byte {size}')
+    if end[-4:].tobytes() != b'PAR1' or need + 4 > size:
+        part.fail(f'no Parquet footer at byte {size}')
     return end[-need:].tobytes() if need <= len(end) else _footer_bytes(part, need)
 
 # %% ../nbs/24_pages.ipynb #a5d8ca94
@@ -255,12 +274,14 @@ def _check_footer(part, meta):
     "Compare row groups and schema with the manifest."
     found = [meta.row_group(g).num_rows for g in range(meta.num_row_groups)]
     said = list(part.record['row_groups'])
-    if found != said: part.fail(f'row groups of {found} rows, the manifest says {said}')
+    if found != said:
+        part.fail(f'row groups of {found} rows, the manifest says {said}')
     try:
         schema = json.loads((meta.metadata or {})[b'bigearthnet_dd.schema'])
     except (KeyError, ValueError):
         part.fail('carries no schema of this project in its metadata')
-    if schema != part.schema: part.fail('its schema differs from the manifest')
+    if schema != part.schema:
+        part.fail('its schema differs from the manifest')
 
 # %% ../nbs/24_pages.ipynb #c8a40f0b
 def _byte_columns(meta):
@@ -289,7 +310,8 @@ def read_footer(
     _check_footer(part, meta)
     at = _byte_columns(meta)
     for name in names:
-        if name not in at: part.fail(f'has no column {name} of bytes')
+        if name not in at:
+            part.fail(f'has no column {name} of bytes')
     groups = [meta.row_group(g) for g in range(meta.num_row_groups)]
     return [{name: _chunk_place(part, group.column(at[name]), name) for name in names} for group in groups]
 
@@ -338,19 +360,24 @@ def get(self: PartCache,
         try:
             self._fetch(url, record, file)
         finally:
-            with self.lock: self.coming -= record['bytes']
+            with self.lock:
+                self.coming -= record['bytes']
     os.utime(file)
     return str(file)
 
 # %% ../nbs/24_pages.ipynb #ba87964b
 @patch
 def _fetch(self: PartCache, url, record, file):
-    "Fetch, check, rename, raises BenError when the content is not what the manifest says."
+    "Fetch and check a part file, then give it its name, raises BenError when the content is another."
     data = read_bytes(url)
     if hashlib.sha256(data).hexdigest() != record['sha256']:
         raise BenError(f'{url}: {len(data)} bytes came whose content is not what the manifest says '
                        f'({record["bytes"]} bytes, SHA-256 {record["sha256"][:12]}...). '
                        'The file is damaged or does not belong to this store.')
+    _write_whole(file, data)
+
+def _write_whole(file, data):
+    "Write a file under another name and rename it."
     half = file.with_name(f'.{file.name}-{os.getpid()}-{threading.get_ident()}')
     try:
         half.write_bytes(data)

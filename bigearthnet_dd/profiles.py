@@ -20,6 +20,8 @@ _text = {'type': 'string'}
 _time = {'type': ['string', 'null'], 'description': 'ISO 8601 with time zone'}
 _object, _array = {'type': 'object'}, {'type': 'array'}
 _steps = {**_array, 'items': {'$ref': '#/$defs/step'}}
+
+# %% ../nbs/17_profiles.ipynb #99550678
 _RESOURCES = (
     'cpu_seconds and cpu_cores_mean of the process tree; ram_gb_peak (GB); '
     'read/write/recv/sent_mb of the machine (MB); gpu_mean (%)')
@@ -110,6 +112,7 @@ def _flat(steps, depth=0):
 
 # %% ../nbs/17_profiles.ipynb #b98eafa0
 def _step_row(depth, step, total):
+    "A step as a row of the table; `total` are the seconds of the run."
     seconds, used, rows = step.get('duration') or 0, step.get('resources', {}), step.get('rows')
     return {
         'step': '· '*depth + step['name'],
@@ -118,7 +121,6 @@ def _step_row(depth, step, total):
         'read (MB)': used.get('read_mb'), 'written (MB)': used.get('write_mb'),
         'rows': sum(rows.values()) if isinstance(rows, dict) else rows}
 
-# %% ../nbs/17_profiles.ipynb #75a4398c
 def _count(n): return '' if n is None or n != n else f'{int(n):,}'       # NaN is not equal to itself
 
 # %% ../nbs/17_profiles.ipynb #eac903ed
@@ -131,19 +133,24 @@ def steps_table(
     total = profile['summary'].get('total_duration') or so_far or 1
     table = pd.DataFrame([_step_row(depth, step, total) for depth, step in _flat(profile['steps'])])
     table = table.dropna(axis=1, how='all')
-    if 'rows' in table: table['rows'] = table['rows'].map(_count)
+    if 'rows' in table:
+        table['rows'] = table['rows'].map(_count)
     return table
 
 # %% ../nbs/17_profiles.ipynb #2fa004ca
+def _png(fig):
+    "A matplotlib figure as the bytes of a PNG."
+    import io
+    out = io.BytesIO()
+    fig.savefig(out, format='png', dpi=90)
+    return out.getvalue()
+
 def _opened(fig, width):
     "A figure as image, at most `width` pixels wide."
     import io
     from PIL import Image
-    if not isinstance(fig, bytes):
-        out = io.BytesIO()
-        fig.savefig(out, format='png', dpi=90)
-        fig = out.getvalue()
-    image = Image.open(io.BytesIO(fig)).convert('RGB')
+    data = fig if isinstance(fig, bytes) else _png(fig)
+    image = Image.open(io.BytesIO(data)).convert('RGB')
     if image.width <= width: return image
     return image.resize((width, round(image.height*width/image.width)), Image.LANCZOS)
 
@@ -187,20 +194,23 @@ def _step_bands(ax, profile, named):
     for i, step in enumerate(profile['steps']):
         begin = datetime.fromisoformat(step['timestamp']).timestamp() - start
         ax.axvspan(begin, begin + step['duration'], color=_BANDS[i % len(_BANDS)], lw=0)
-        if named: _name_band(ax, step, begin + step['duration']/2, total)
+        if named:
+            _name_band(ax, step, begin + step['duration']/2, total)
 
 # %% ../nbs/17_profiles.ipynb #d19e8b77
 def _draw_panel(ax, label, keys, samples):
     "Columns of the samples over time."
     t = samples.get('t', [])
+    marker = '.' if len(t) < 40 else None
     for key in keys:
         name = key.split('_')[0] if len(keys) > 1 else None
-        ax.plot(t, samples.get(key, []), lw=1.3, marker='.' if len(t) < 40 else None, ms=4, label=name)
+        ax.plot(t, samples.get(key, []), lw=1.3, marker=marker, ms=4, label=name)
     ax.set_ylabel(label, fontsize=8)
     ax.set_ylim(0, max(1.05*ax.get_ylim()[1], .1))
     ax.tick_params(labelsize=7)
     ax.grid(alpha=.3)
-    if len(keys) > 1: ax.legend(fontsize=7, loc='upper right')
+    if len(keys) > 1:
+        ax.legend(fontsize=7, loc='upper right')
 
 # %% ../nbs/17_profiles.ipynb #2fcdfe1d
 def show_timeline(
@@ -233,7 +243,8 @@ def find_stages(
     profile,     # a record, or any part of one
 ) -> list:       # dicts as Spark's history gives them
     "All Spark stage records that a profile holds, wherever the converter put them."
-    if isinstance(profile, list): return [s for part in profile for s in find_stages(part)]
+    if isinstance(profile, list):
+        return [s for part in profile for s in find_stages(part)]
     if not isinstance(profile, dict): return []
     found = []
     for key, value in profile.items():
@@ -252,7 +263,8 @@ _STAGE_COLUMNS = {      # key of Spark -> title, factor
 def _stage_row(step, stage):
     row = {'step': step['name']}
     for key, (title, factor) in _STAGE_COLUMNS.items():
-        if isinstance(stage.get(key), (int, float)): row[title] = round(stage[key]*factor, 3)
+        if isinstance(stage.get(key), (int, float)):
+            row[title] = round(stage[key]*factor, 3)
     return row
 
 # %% ../nbs/17_profiles.ipynb #5e298ecf
@@ -272,7 +284,8 @@ def phase_table(
     "What the workers did, summed over all of them: reading, decoding, encoding, compressing, writing."
     import pandas as pd
     phases = profile['summary'].get('phases') or {}
-    if not phases: return sentence('This run has no record of its workers: everything was there already.')
+    if not phases:
+        return sentence('This run has no record of its workers: everything was there already.')
     patches, total = profile['summary'].get('rows_written') or float('nan'), sum(phases.values())
     table = pd.DataFrame(dict(phase=phases.keys(), seconds=phases.values()))
     table['ms a patch'] = 1e3*table.seconds/patches
@@ -301,7 +314,8 @@ _FOLDED = ("<details><summary>the record ({name}_profile.json)</summary>"
 def _shown(value):
     "A number for people, anything else as text."
     from html import escape
-    if isinstance(value, bool) or not isinstance(value, (int, float)): return escape(str(value))
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return escape(str(value))
     if isinstance(value, int): return f'{value:,}'
     return f'{value:,.4g}' if abs(value) < 1e4 else f'{value:,.0f}'
 

@@ -47,11 +47,17 @@ def credit(self: Step,
     "Note a sample that was taken while the step ran."
     self.samples += 1
     for key in ('cpu_cores', 'ram_gb', 'gpu_mem_gb'):
-        value = sample.get(key)
-        if isinstance(value, list): value = sum(x or 0 for x in value)         # over all GPUs
-        if value is not None: self.peaks[key] = max(self.peaks.get(key, 0), value)
+        self._note_peak(key, sample.get(key))
     load = [x for x in sample.get('gpu', []) if x is not None]
-    if load: self.gpu_sum = (self.gpu_sum or 0.) + sum(load)/len(load)
+    if load:
+        self.gpu_sum = (self.gpu_sum or 0.) + sum(load)/len(load)
+
+@patch
+def _note_peak(self: Step, key, value):
+    if isinstance(value, list):
+        value = sum(x or 0 for x in value)         # over all GPUs
+    if value is not None:
+        self.peaks[key] = max(self.peaks.get(key, 0), value)
 
 # %% ../nbs/16_profiling.ipynb #a2a4165f
 @patch
@@ -60,14 +66,19 @@ def close(self: Step,
 ):
     "Fill in duration and resources."
     self['duration'] = round(time.monotonic() - self.started, 4)
-    moved = {k: totals[k] - self.totals[k] for k in totals}
+    self['resources'] = self._resources({k: totals[k] - self.totals[k] for k in totals})
+
+@patch
+def _resources(self: Step, moved):
+    "What the step used; `moved` is by how much the totals grew."
     resources = dict(
         cpu_seconds=round(moved['cpu'], 2),
         cpu_cores_mean=round(moved['cpu']/max(self['duration'], 1e-3), 2))
-    for key, value in self.peaks.items(): resources[f'{key}_peak'] = round(value, 3)
-    for key in ('read', 'write', 'recv', 'sent'): resources[f'{key}_mb'] = round(moved[key]/1e6, 2)
-    if self.gpu_sum is not None: resources['gpu_mean'] = round(self.gpu_sum/self.samples, 1)
-    self['resources'] = resources
+    resources |= {f'{key}_peak': round(value, 3) for key, value in self.peaks.items()}
+    resources |= {f'{key}_mb': round(moved[key]/1e6, 2) for key in ('read', 'write', 'recv', 'sent')}
+    if self.gpu_sum is not None:
+        resources['gpu_mean'] = round(self.gpu_sum/self.samples, 1)
+    return resources
 
 # %% ../nbs/16_profiling.ipynb #35620079
 SCHEMA_VERSION = 1        # of the format
@@ -135,6 +146,7 @@ def _error_line(e):
     text = ' '.join(str(e).split())[:600]
     return clean_text(text if isinstance(e, BenError) else f'{type(e).__name__}: {text}')
 
+# %% ../nbs/16_profiling.ipynb #5bc447a5
 @patch
 def _report_trouble(self: Profiler, e):
     "Say once that the record cannot be written."
@@ -149,7 +161,8 @@ def _snapshot(self: Profiler):
     with self.lock:
         self.data['updated'] = _timestamp()
         if self.data['status'] == 'running':
-            for step in self.stack: step['duration'] = round(time.monotonic() - step.started, 3)
+            for step in self.stack:
+                step['duration'] = round(time.monotonic() - step.started, 3)
         rest = clean({k: v for k, v in self.data.items() if k not in ('logs', 'samples')})
         return {**rest, 'logs': list(self.data['logs']), 'samples': self.series.columns()}    # clean already
 
@@ -189,7 +202,8 @@ def log(self: Profiler,
         self.data['logs'].append(dict(timestamp=_timestamp(), message=text, usage=usage))
         del self.data['logs'][:-1000]
     self._append('profile.log', f'{_timestamp()} +{self.elapsed:9.2f} s  {text}')
-    if not self.quiet: say(text)
+    if not self.quiet:
+        say(text)
 
 # %% ../nbs/16_profiling.ipynb #e640ad9f
 @patch
@@ -197,7 +211,8 @@ def _take_sample(self: Profiler):
     "Take one sample, credit it to the open steps, append it."
     with self.lock:
         self.last = self.sampler.take()
-        for step in self.stack: step.credit(self.last)
+        for step in self.stack:
+            step.credit(self.last)
         row = dict(t=round(self.elapsed, 2), step=self.current_step, **self.last)
         self.series.add(row)
     self._append('samples.jsonl', json.dumps(row))
@@ -206,7 +221,8 @@ def _take_sample(self: Profiler):
 @patch
 def _report_progress(self: Profiler):
     "Tell observers where this run stands."
-    if os.environ.get('BEN_LIVE'): write_progress(os.environ['BEN_LIVE'], self)
+    if os.environ.get('BEN_LIVE'):
+        write_progress(os.environ['BEN_LIVE'], self)
 
 # %% ../nbs/16_profiling.ipynb #29f53244
 @patch
@@ -216,7 +232,8 @@ def _watch(self: Profiler):
         try:
             self._take_sample()
             self._report_progress()
-            if self.files and self.files.due(): self.write(lines=self.files.lines_due())
+            if self.files and self.files.due():
+                self.write(lines=self.files.lines_due())
         except Exception as e:
             self._report_trouble(e)      # sampling must never end the run
 
@@ -228,12 +245,7 @@ def step(self: Profiler,
     **more,   # anything worth noting, e.g. rows=2379
 ):            # the step: a dict to which more may be added
     "Time a step of the run; steps may be nested."
-    with self.lock:
-        self.sampler.take()
-        step = Step(name, self.sampler.totals, **more)
-        siblings = self.stack[-1].setdefault('steps', []) if self.stack else self.data['steps']
-        siblings.append(step)
-        self.stack.append(step)
+    step = self._begin_step(name, more)
     try:
         yield step
         step['status'] = 'finished'
@@ -243,10 +255,22 @@ def step(self: Profiler,
     finally:
         self._end_step(step)
 
+# %% ../nbs/16_profiling.ipynb #2206acd8
+@patch
+def _begin_step(self: Profiler, name, more):
+    "Open a step inside the innermost one that is open."
+    with self.lock:
+        self.sampler.take()
+        step = Step(name, self.sampler.totals, **more)
+        siblings = self.stack[-1].setdefault('steps', []) if self.stack else self.data['steps']
+        siblings.append(step)
+        self.stack.append(step)
+    return step
+
 # %% ../nbs/16_profiling.ipynb #58f39b4f
 @patch
 def _end_step(self: Profiler, step):
-    "Close a step, log it and keep the record in step with it."
+    "Close a step and log it; write the record when it is due."
     with self.lock:
         self._take_sample()
         step.close(self.sampler.totals)
@@ -255,7 +279,8 @@ def _end_step(self: Profiler, step):
         place = '/'.join(s['name'] for s in [*self.stack, step])
     self.log(f"{place}: {step['status']} after {step['duration']:.2f} s")
     self._report_progress()
-    if outer or (self.files and self.files.due()): self.write()
+    if outer or (self.files and self.files.due()):
+        self.write()
 
 # %% ../nbs/16_profiling.ipynb #273d5a08
 @patch
@@ -295,11 +320,13 @@ def finish(self: Profiler,
     "Stop sampling and write the final record."
     if self.stop.is_set(): return
     self.stop.set()
-    if self.thread: self.thread.join(timeout=10)
+    if self.thread:
+        self.thread.join(timeout=10)
     self._close_record(status, error)
     self.write(lines=True)
     self._report_progress()
-    if self.files: self.files.close()
+    if self.files:
+        self.files.close()
     if status == 'finished' and self.trouble is not None:
         raise BenError(f'the work is done but its record {self.name}_profile.json could not be written: '
                        f'{_error_line(self.trouble)}')
@@ -310,8 +337,10 @@ def __enter__(self: Profiler): return self.start()
 
 @patch
 def __exit__(self: Profiler, kind, e, trace):
-    if e is None: self.finish()
-    else: self.finish('failed', _error_line(e))
+    if e is None:
+        self.finish()
+    else:
+        self.finish('failed', _error_line(e))
     return False
 
 # %% ../nbs/16_profiling.ipynb #afba6f9b
@@ -333,12 +362,21 @@ class RecordFiles:
         self.upload_s = 300. if self.s3 else 5.      # seconds between uploads of the lines
         self.spool = None                            # temporary folder for the lines of a record in S3
         self.last_write = self.last_upload = 0.
-    def may_write(self):
-        self.given_up = self.given_up or not self.allowed()
-        return not self.given_up
-    def due(self): return time.monotonic() - self.last_write >= self.flush_s
-    def lines_due(self): return time.monotonic() - self.last_upload >= self.upload_s
-    def url(self, suffix): return storage.join(self.out, f'{self.name}_{suffix}')
+
+# %% ../nbs/16_profiling.ipynb #531a0f1b
+@patch
+def may_write(self: RecordFiles):
+    self.given_up = self.given_up or not self.allowed()
+    return not self.given_up
+
+@patch
+def due(self: RecordFiles): return time.monotonic() - self.last_write >= self.flush_s
+
+@patch
+def lines_due(self: RecordFiles): return time.monotonic() - self.last_upload >= self.upload_s
+
+@patch
+def url(self: RecordFiles, suffix): return storage.join(self.out, f'{self.name}_{suffix}')
 
 # %% ../nbs/16_profiling.ipynb #3ebfe51b
 @patch
@@ -353,7 +391,8 @@ def local(self: RecordFiles,
 @patch
 def open(self: RecordFiles):
     "Make the folder and begin the files of lines anew."
-    if self.s3: self.spool = tempfile.TemporaryDirectory(prefix='ben-profile-')
+    if self.s3:
+        self.spool = tempfile.TemporaryDirectory(prefix='ben-profile-')
     for suffix in _LINES:
         path = Path(self.local(suffix))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -378,13 +417,15 @@ def put(self: RecordFiles,
     storage.write_json(self.url('profile.json'), record)
     if not (self.s3 and lines): return
     self.last_upload = self.last_write
-    for suffix in _LINES: storage.write_bytes(self.url(suffix), Path(self.local(suffix)).read_bytes())
+    for suffix in _LINES:
+        storage.write_bytes(self.url(suffix), Path(self.local(suffix)).read_bytes())
 
 # %% ../nbs/16_profiling.ipynb #d34d32a2
 @patch
 def close(self: RecordFiles):               # noqa: F811 (of another class)
     "Remove what was local only."
-    if self.spool: self.spool.cleanup()
+    if self.spool:
+        self.spool.cleanup()
 
 # %% ../nbs/16_profiling.ipynb #d9c0d5f6
 def earlier_attempts(
@@ -401,15 +442,19 @@ def earlier_attempts(
         return []         # no record, or one that cannot be read: the run begins all the same
 
 # %% ../nbs/16_profiling.ipynb #b60effb5
+def _numbers_of(shown):
+    "What a progress bar shows, from tqdm's `format_dict`."
+    rate = shown['rate'] or (shown['n']/shown['elapsed'] if shown['elapsed'] else 0)
+    return dict(desc=str(shown['prefix']).rstrip(': '), n=shown['n'], total=shown['total'],
+                unit=shown['unit'].strip(), rate=rate)
+
 def newest_bar():
     "What the newest open progress bar of this process shows: dict(desc, n, total, unit, rate), or None."
     from tqdm.std import tqdm
     try:
         bars = [b for b in list(getattr(tqdm, '_instances', [])) if not getattr(b, 'disable', True)]
-        shown = max((b for b in bars if hasattr(b, 'start_t')), key=lambda b: b.start_t).format_dict
-        rate = shown['rate'] or (shown['n']/shown['elapsed'] if shown['elapsed'] else 0)
-        return dict(desc=str(shown['prefix']).rstrip(': '), n=shown['n'], total=shown['total'],
-                    unit=shown['unit'].strip(), rate=rate)
+        newest = max((b for b in bars if hasattr(b, 'start_t')), key=lambda b: b.start_t)
+        return _numbers_of(newest.format_dict)
     except (ValueError, RuntimeError, AttributeError, KeyError):
         return None       # none is open, or one is being made or closed at this moment
 

@@ -31,6 +31,7 @@ def join(
     "A URL below `url`."
     return '/'.join([os.fspath(url).rstrip('/'), *(str(p).strip('/') for p in parts)])
 
+# %% ../nbs/04_storage.ipynb #accb69fa
 def base(url) -> str:
     "The last part of a URL."
     return os.fspath(url).rstrip('/').rsplit('/', 1)[-1]
@@ -71,7 +72,8 @@ def _fill(f, data, sync):
     done = _write_direct(f.fileno(), data) if len(data) >= DIRECT_BYTES else 0
     f.write(data[done:])
     f.flush()
-    if sync: os.fsync(f.fileno())
+    if sync:
+        os.fsync(f.fileno())
 
 # %% ../nbs/04_storage.ipynb #8eaa6e19
 def _write_local(path, data, exclusive=False, sync=True):
@@ -84,7 +86,8 @@ def _write_local(path, data, exclusive=False, sync=True):
             _fill(f, data, sync)
         (os.link if exclusive else os.replace)(part, path)
     finally:
-        if os.path.exists(part): os.unlink(part)
+        if os.path.exists(part):
+            os.unlink(part)
 
 # %% ../nbs/04_storage.ipynb #d02ad5ad
 def write_bytes(
@@ -94,13 +97,15 @@ def write_bytes(
 ):                 # raises StorageError
     "Write a file or object, whole or not at all."
     if is_s3(url):
-        bucket, key = split_s3(url)
-        s3_call('put_object', url, 'write', Bucket=bucket, Key=key, Body=bytes(data))
-        return
+        return _put(url, data)
     try:
         _write_local(local_path(url), data, sync=sync)
     except OSError as e:
         raise _os_error(e, url, 'write') from None
+
+def _put(url, data, **conditions):
+    bucket, key = split_s3(url)
+    s3_call('put_object', url, 'write', Bucket=bucket, Key=key, Body=bytes(data), **conditions)
 
 # %% ../nbs/04_storage.ipynb #a9c64aaa
 def sync_files(
@@ -116,12 +121,13 @@ def sync_files(
             raise _os_error(e, url, 'write') from None
 
 # %% ../nbs/04_storage.ipynb #8275297f
+_TAKEN = ('PreconditionFailed', 'ConditionalRequestConflict')    # what S3 answers when somebody was faster
+
 def _put_exclusive(url, data):
-    bucket, key = split_s3(url)
     try:
-        s3_call('put_object', url, 'write', Bucket=bucket, Key=key, Body=bytes(data), IfNoneMatch='*')
+        _put(url, data, IfNoneMatch='*')
     except StorageError as e:
-        if 'PreconditionFailed' in e.detail or 'ConditionalRequestConflict' in e.detail: return False
+        if any(code in e.detail for code in _TAKEN): return False
         raise
     return True
 
@@ -153,6 +159,7 @@ def size(
     except OSError as e:
         raise _os_error(e, url, 'read') from None
 
+# %% ../nbs/04_storage.ipynb #c235425f
 def exists(
     url,        # local path or S3 URL
 ) -> bool:      # raises StorageError where this may not be known
@@ -174,7 +181,8 @@ def list_page(
     bucket, key = split_s3(url)
     prefix = f'{key}/' if key else ''
     kw = dict(ContinuationToken=token) if token else {}
-    if delimiter: kw['Delimiter'] = delimiter
+    if delimiter:
+        kw['Delimiter'] = delimiter
     page = s3_call('list_objects_v2', url, 'list', Bucket=bucket, Prefix=prefix, MaxKeys=max_keys, **kw)
     files = [(o['Key'][len(prefix):], o['Size']) for o in page.get('Contents', [])]
     folders = [p['Prefix'][len(prefix):].rstrip('/') for p in page.get('CommonPrefixes', [])]
@@ -195,8 +203,10 @@ def _walk(path, rel=''):
         entries = sorted(it, key=lambda e: e.name + ('/' if e.is_dir() else ''))
     for e in entries:
         unfinished = e.name.startswith('.') and e.name.endswith('.part')
-        if e.is_dir(): yield from _walk(e.path, f'{rel}{e.name}/')
-        elif not unfinished: yield rel + e.name, e.stat().st_size
+        if e.is_dir():
+            yield from _walk(e.path, f'{rel}{e.name}/')
+        elif not unfinished:
+            yield rel + e.name, e.stat().st_size
 
 # %% ../nbs/04_storage.ipynb #e0ec3e4d
 def _is_folder(url):
@@ -229,7 +239,8 @@ def list_dirs(
     url,         # folder or prefix
 ) -> list:       # names, sorted; empty for a missing folder; raises StorageError
     "The folders directly below a URL."
-    if is_s3(url): return sorted(name for _, folders in _pages(url, '/') for name in folders)
+    if is_s3(url):
+        return sorted(name for _, folders in _pages(url, '/') for name in folders)
     if not _is_folder(url): return []
     try:
         with os.scandir(local_path(url)) as it:
@@ -258,10 +269,12 @@ def _delete_keys(url, bucket, keys):
 def _delete_s3(url):
     "One object, or everything below a prefix."
     bucket, key = split_s3(url)
-    if not key: raise BenError(f"'{url}' is a whole bucket: name a prefix to delete.")
+    if not key:
+        raise BenError(f"'{url}' is a whole bucket: name a prefix to delete.")
     s3_call('delete_object', url, 'delete', Bucket=bucket, Key=key)
     keys = [f'{key}/{k}' for k, _ in list_files(url)]
-    for i in range(0, len(keys), 1000): _delete_keys(url, bucket, keys[i:i + 1000])
+    for i in range(0, len(keys), 1000):
+        _delete_keys(url, bucket, keys[i:i + 1000])
 
 # %% ../nbs/04_storage.ipynb #5c6425a6
 def delete(
@@ -271,8 +284,10 @@ def delete(
     if is_s3(url): return _delete_s3(url)
     path = local_path(url)
     try:
-        if os.path.isdir(path) and not os.path.islink(path): shutil.rmtree(path)
-        elif os.path.lexists(path): os.unlink(path)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            os.unlink(path)
     except OSError as e:
         raise _os_error(e, url, 'delete') from None
 
@@ -286,7 +301,8 @@ def probe_write(
     try:
         delete(probe)
     except StorageError as e:
-        if e.reason != 'denied': raise        # who may write but not delete leaves an empty file behind
+        if e.reason != 'denied':
+            raise        # who may write but not delete leaves an empty file behind
 
 # %% ../nbs/04_storage.ipynb #2fc80e41
 _pools = {}      # (process id, workers) -> thread pool
@@ -294,9 +310,11 @@ _pools = {}      # (process id, workers) -> thread pool
 def _pool(workers):
     "A thread pool of this process; a forked child makes its own."
     key = os.getpid(), workers
-    if key not in _pools: _pools[key] = ThreadPoolExecutor(workers, thread_name_prefix='storage')
+    if key not in _pools:
+        _pools[key] = ThreadPoolExecutor(workers, thread_name_prefix='storage')
     return _pools[key]
 
+# %% ../nbs/04_storage.ipynb #10676493
 def _read_or_error(url):
     "The bytes, or the StorageError."
     try:
@@ -393,14 +411,14 @@ def arrow_fs(
 ) -> tuple:     # (pyarrow FileSystem, path in it)
     "The Arrow filesystem of a URL, for reading parts of large files."
     import pyarrow.fs as pafs
-    if not is_s3(url): return pafs.LocalFileSystem(), os.path.abspath(local_path(url))
+    if not is_s3(url):
+        return pafs.LocalFileSystem(), os.path.abspath(local_path(url))
     bucket, path = split_s3(url)
     return arrow_s3(), f'{bucket}/{path}'.rstrip('/')
 
-# %% ../nbs/04_storage.ipynb #7a3b1a4f
+# %% ../nbs/04_storage.ipynb #ece406a0
 PAGE = 4096                  # bytes of a page of memory
 
-# %% ../nbs/04_storage.ipynb #ece406a0
 def page_memory(
     n: int,   # bytes
 ):            # uint8 array (n,), uninitialised, that begins at a page
@@ -447,5 +465,6 @@ def _write_direct(fd, data):
         return 0
     start = time.perf_counter()
     done = _write_pages(fd, data[:len(data)//PAGE*PAGE])
-    if done < (time.perf_counter() - start)*DIRECT_RATE: _cached_left[0] = CACHED_WRITES
+    if done < (time.perf_counter() - start)*DIRECT_RATE:
+        _cached_left[0] = CACHED_WRITES
     return done
