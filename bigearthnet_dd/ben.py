@@ -15,6 +15,7 @@ from .commands import CommandParser, command_parser
 # %% ../nbs/45_ben.ipynb #82d137a2
 COMMANDS = {                     # name behind `ben` -> (single name, module, function)
     'simulate': ('simulate-archive', 'simulate', 'simulate_archive'),
+    'pack': ('pack-archive', 'packing', 'pack_archive'),
     'metadata': ('gen-metadata', 'metadata', 'gen_metadata'),
     'check': ('check-s3', 'check', 'check_s3'),
     'convert': ('to-petastorm', 'convert', 'to_petastorm'),
