@@ -591,9 +591,9 @@ def pack_archive(
         units = cut(str(source), bar, passing)
         first = next(units)
         place = place_for(str(out), first.kind)
-        if check_place(place, source, overwrite):
-            return already_packed(place)
         with Lease(place.url('.lock'), 'packing') as lease:
+            if check_place(place, source, overwrite):
+                return already_packed(place)
             return pack(place, itertools.chain([first], units), passing, level, lease)
 
 # %% ../nbs/09_packing.ipynb #fe1f5dd8
@@ -633,6 +633,8 @@ def closing_line(place, about):
     return f"{about.patches:,} patches, {size}; {md5_in_words(about)} -> {place.url('.tar.zst')}"
 
 def already_packed(place):
+    "Say so; removes notes that a run left which was killed after it had written the index."
+    place.forget()
     about, _ = read_index(place.url('.index.parquet'))
     say('There already: ' + closing_line(place, about))
     return about

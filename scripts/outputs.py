@@ -67,6 +67,17 @@ def environment():
         os.environ.setdefault('BEN_REAL_DATA', str(real))
 
 
+def shorten_paths(nb):
+    "Outputs name places as seen from the checkout, so that they say nothing about the machine."
+    for cell in nb.cells:
+        for output in cell.get('outputs', []):
+            if 'text' in output:
+                output['text'] = output['text'].replace(f'{root}/', '')
+            for kind, value in output.get('data', {}).items():
+                if kind.startswith('text/'):
+                    output['data'][kind] = value.replace(f'{root}/', '')
+
+
 def execute(page):
     "Run all cells of a page in a fresh kernel and keep their outputs; returns '' or what went wrong."
     from nbclient import NotebookClient
@@ -82,6 +93,7 @@ def execute(page):
     mark_records(nb, False)
     nb.metadata[MARK] = code_checksum(nb)
     nb.metadata.pop('widgets', None)
+    shorten_paths(nb)
     nbformat.write(nb, page)
     return ''
 
