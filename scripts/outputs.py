@@ -78,6 +78,20 @@ def shorten_paths(nb):
                     output['data'][kind] = value.replace(f'{root}/', '')
 
 
+GREETING = re.compile(r'absl::InitializeLog|cuda_platform\.cc|cudart_stub\.cc|port\.cc|cpu_feature_guard\.cc')
+
+
+def drop_greetings(nb):
+    "What TensorFlow says about absent GPUs when it is loaded is no result of a page."
+    for cell in nb.cells:
+        for output in cell.get('outputs', []):
+            if output.get('name') == 'stderr':
+                lines = output['text'].splitlines(keepends=True)
+                output['text'] = ''.join(line for line in lines if not GREETING.search(line))
+        if 'outputs' in cell:
+            cell.outputs = [o for o in cell.outputs if o.get('name') != 'stderr' or o['text'].strip()]
+
+
 def execute(page):
     "Run all cells of a page in a fresh kernel and keep their outputs; returns '' or what went wrong."
     from nbclient import NotebookClient
@@ -94,6 +108,7 @@ def execute(page):
     nb.metadata[MARK] = code_checksum(nb)
     nb.metadata.pop('widgets', None)
     shorten_paths(nb)
+    drop_greetings(nb)
     nbformat.write(nb, page)
     return ''
 
