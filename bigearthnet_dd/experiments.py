@@ -23,7 +23,6 @@ from .convert import convert
 from .core import BenError, say
 from .commands import Count, NotNegative, Share, Whole, command, with_options_of
 from .jobs import Job, clock, failing_cell, file_record, live_line, sigterm_as_ctrl_c
-from .jobs import tidy_notebook     # noqa: F401 (until 40_report imports it from jobs)
 from .lease import Lease
 from .host import clean
 from .records import count_patches, fit_line, load_runs
