@@ -15,13 +15,13 @@ LIB = 'bigearthnet_dd'
 CHAPTERS = {            # first number -> name, colour
     0: ('foundations', '#8d99ae'),
     7: ('the archive', '#3a7d44'),
-    15: ('the record', '#8a6d3b'),
-    18: ('store and\nconversion', '#1f6f8b'),
-    23: ('loading', '#3366aa'),
-    28: ('network and\ntraining', '#7b4b94'),
-    35: ('experiments\nand report', '#b5493a'),
-    42: ('benchmark', '#c07f1d'),
-    45: ('command line', '#555555'),
+    16: ('the record', '#8a6d3b'),
+    19: ('store and\nconversion', '#1f6f8b'),
+    24: ('loading', '#3366aa'),
+    29: ('network and\ntraining', '#7b4b94'),
+    36: ('experiments\nand report', '#b5493a'),
+    43: ('benchmark', '#c07f1d'),
+    46: ('command line', '#555555'),
 }
 
 
