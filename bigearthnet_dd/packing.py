@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED_MD5', 'FILES_A_PATCH', 'CHUNK', 'ZSTD_MAGIC', 'LONG_NAME', 'ZEROS', 'LEVEL', 'SEGMENT', 'INDEX_VERSION',
-           'Level', 'decompressed', 'read_stretch', 'local_chunks', 's3_chunks', 'source_chunks', 'tar_chunks', 'Entry',
-           'padded', 'read_header', 'read_entry', 'checked_entry', 'Unit', 'parse_name', 'TarCutter', 'compress',
-           'digest', 'Segment', 'PackedPlace', 'DiskPlace', 'write_from', 'S3Place', 'PackedFile', 'index_table',
-           'write_index', 'read_index', 'pack_unit', 'in_order', 'packed_units', 'write_segments', 'Passing', 'counted',
-           'cut', 'place_for', 'is_same_file', 'begin_anew', 'check_place', 'pack_archive', 'pack', 'about_packed',
-           'md5_in_words', 'closing_line', 'already_packed', 'open_frame', 'files_of']
+           'Level', 'decompressed', 'local_chunks', 's3_chunks', 'source_chunks', 'tar_chunks', 'Entry', 'padded',
+           'read_header', 'read_entry', 'checked_entry', 'Unit', 'parse_name', 'TarCutter', 'compress', 'digest',
+           'Segment', 'PackedPlace', 'DiskPlace', 'write_from', 'S3Place', 'PackedFile', 'index_table', 'write_index',
+           'read_index', 'pack_unit', 'in_order', 'packed_units', 'write_segments', 'Passing', 'counted', 'cut',
+           'place_for', 'is_same_file', 'begin_anew', 'check_place', 'pack_archive', 'pack', 'about_packed',
+           'md5_in_words', 'closing_line', 'already_packed']
 
 # %% ../nbs/10_packing.ipynb #b73dae9b
 import hashlib, itertools, json, os, sys
@@ -56,21 +56,6 @@ def decompressed(
     if frame is not None:
         raise BenError(f"'{name}' ends in the middle of a zstd frame: the download is not complete.")
 
-# %% ../nbs/10_packing.ipynb #dfd33835
-def read_stretch(url, offset, length):
-    "Bytes of a file or object from `offset` on."
-    if storage.is_s3(url):
-        bucket, key = storage.split_s3(url)
-        stretch = f'bytes={offset}-{offset + length - 1}'
-        return storage.s3_call('get_object', url, Bucket=bucket, Key=key, Range=stretch,
-                               then=lambda r: r['Body'].read())
-    try:
-        with open(storage.local_path(url), 'rb') as file:
-            file.seek(offset)
-            return file.read(length)
-    except OSError as e:
-        raise storage._os_error(e, url, 'read') from None
-
 # %% ../nbs/10_packing.ipynb #a4e9b936
 def local_chunks(file):
     "The content of an open file, piece by piece."
@@ -82,7 +67,7 @@ def s3_chunks(url):
     step = 8*CHUNK
     total = storage.size(url)
     for first in range(0, total, step):
-        yield read_stretch(url, first, min(step, total - first))
+        yield storage.read_stretch(url, first, min(step, total - first))
 
 # %% ../nbs/10_packing.ipynb #54c7ce66
 def source_chunks(
@@ -638,27 +623,3 @@ def already_packed(place):
     about, _ = read_index(place.url('.index.parquet'))
     say('There already: ' + closing_line(place, about))
     return about
-
-# %% ../nbs/10_packing.ipynb #0fee54d8
-def open_frame(
-    frame: bytes,   # one zstd frame
-    name: str,      # of the patch, for errors
-) -> bytes:         # the bytes of the tar; raises BenError when the frame is damaged
-    "The unit in a frame; its checksum is compared."
-    import zstandard
-    try:
-        return zstandard.ZstdDecompressor().decompress(frame)
-    except zstandard.ZstdError as e:
-        raise BenError(f'the packed files of {name} are damaged ({e}).') from None
-
-# %% ../nbs/10_packing.ipynb #e38809aa
-def files_of(
-    unit: bytes,    # headers and files of one patch
-) -> dict:          # file name (without folders) -> memoryview of its content
-    "The files of a patch in a unit."
-    found, at, view = {}, 0, memoryview(unit)
-    while (entry := read_entry(unit, at)) is not None:
-        if entry.name:
-            found[entry.name.rsplit('/', 1)[-1]] = view[entry.data:entry.data + entry.size]
-        at = entry.end
-    return found
