@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['DIRECT_BYTES', 'PAGE', 'DIRECT_RATE', 'CACHED_WRITES', 'join', 'base', 'parent', 'read_bytes', 'read_stretch',
            'write_bytes', 'sync_files', 'write_exclusive', 'size', 'exists', 'list_page', 'list_files', 'list_dirs',
-           'isdir', 'delete', 'probe_write', 'read_place', 'read_many', 'read_text', 'write_text', 'read_json',
-           'write_json', 'read_table', 'write_table', 'arrow_fs', 'page_memory']
+           'isdir', 'check_folder', 'delete', 'probe_write', 'read_place', 'read_many', 'read_text', 'write_text',
+           'read_json', 'write_json', 'read_table', 'write_table', 'arrow_fs', 'page_memory']
 
 # %% ../nbs/04_storage.ipynb #de93ff9b
 import errno
@@ -275,6 +275,18 @@ def isdir(
     "Whether a folder exists, or anything lies below an S3 prefix."
     if is_s3(url): return bool(list_page(url, max_keys=1)[0])
     return _is_folder(url)
+
+# %% ../nbs/04_storage.ipynb #b04155dc
+def check_folder(
+    url,         # where files will be written later
+    option='',   # that named it, such as '--out', for the error
+):               # raises BenError
+    "Refuse a folder that is a file, or that lies in one; nothing is made."
+    if is_s3(url): return
+    path = os.path.abspath(local_path(url))
+    while not os.path.lexists(path): path = os.path.dirname(path)
+    if not os.path.isdir(path):
+        raise BenError(f"{option} '{url}': '{path}' is a file; a folder is expected.".strip())
 
 # %% ../nbs/04_storage.ipynb #91e8287b
 def _delete_keys(url, bucket, keys):
