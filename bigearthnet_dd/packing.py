@@ -6,9 +6,9 @@
 __all__ = ['PUBLISHED_MD5', 'FILES_A_PATCH', 'CHUNK', 'ZSTD_MAGIC', 'LONG_NAME', 'ZEROS', 'LEVEL', 'SEGMENT', 'INDEX_VERSION',
            'Level', 'decompressed', 'local_chunks', 's3_chunks', 'source_chunks', 'tar_chunks', 'Entry', 'padded',
            'read_header', 'read_entry', 'checked_entry', 'Unit', 'parse_name', 'TarCutter', 'compress', 'digest',
-           'Segment', 'PackedPlace', 'DiskPlace', 'write_from', 'S3Place', 'PackedFile', 'index_table', 'write_index',
-           'read_index', 'pack_unit', 'in_order', 'packed_units', 'write_segments', 'Passing', 'counted', 'cut',
-           'place_for', 'is_same_file', 'begin_anew', 'check_place', 'pack_archive', 'pack', 'about_packed',
+           'Segment', 'PackedPlace', 'DiskPlace', 'write_from', 'S3Place', 'PackedFile', 'index_digest', 'index_table',
+           'write_index', 'read_index', 'pack_unit', 'in_order', 'packed_units', 'write_segments', 'Passing', 'counted',
+           'cut', 'place_for', 'is_same_file', 'begin_anew', 'check_place', 'pack_archive', 'pack', 'about_packed',
            'md5_in_words', 'closing_line', 'already_packed']
 
 # %% ../nbs/10_packing.ipynb #b73dae9b
@@ -410,6 +410,18 @@ class PackedFile:
     level: int           # of zstd
     version: int = INDEX_VERSION
 
+# %% ../nbs/10_packing.ipynb #c5b367fe
+def index_digest(
+    table,        # columns of an index
+    about: str,   # what is known about the packed file, as JSON
+) -> str:         # 64 hexadecimal digits
+    "SHA-256 of the content of an index."
+    found = hashlib.sha256('\n'.join([about, *table['name'].to_pylist()]).encode())
+    for column in ('offset', 'length', 'plain_length'):
+        found.update(table[column].to_numpy().tobytes())
+    found.update(b''.join(table['digest'].to_pylist()))
+    return found.hexdigest()
+
 # %% ../nbs/10_packing.ipynb #356fe6b8
 def index_table(segments, about):
     "The index as an Arrow table."
@@ -421,8 +433,10 @@ def index_table(segments, about):
     kinds = [('name', pa.string()), ('offset', pa.int64()), ('length', pa.int32()),
              ('plain_length', pa.int32()), ('digest', pa.binary(16))]
     arrays = [pa.array(column, kind) for column, (_, kind) in zip(zip(*rows), kinds)]
-    note = {'bigearthnet_dd.packed': json.dumps(asdict(about))}
-    return pa.table(arrays, pa.schema(kinds, metadata=note))
+    table = pa.table(arrays, pa.schema(kinds))
+    about = json.dumps(asdict(about))
+    note = {'bigearthnet_dd.packed': about, 'bigearthnet_dd.digest': index_digest(table, about)}
+    return table.replace_schema_metadata(note)
 
 # %% ../nbs/10_packing.ipynb #1c503c52
 def write_index(url, table):
@@ -442,10 +456,14 @@ def read_index(
     try:
         # in this thread: Arrow's threads may hold `data` when a short command ends, which aborts Python
         table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
-        about = PackedFile(**json.loads(table.schema.metadata[b'bigearthnet_dd.packed']))
+        note = table.schema.metadata
+        text = note[b'bigearthnet_dd.packed'].decode()
+        about = PackedFile(**json.loads(text))
+        damaged = note[b'bigearthnet_dd.digest'] != index_digest(table, text).encode()
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as e:
         what = type(e).__name__
         raise BenError(f"'{url}' is no index of a packed file, or it is damaged ({what}).") from None
+    if damaged: raise BenError(f"'{url}' is damaged: its checksum is another.")
     return about, table
 
 # %% ../nbs/10_packing.ipynb #2614ceaf

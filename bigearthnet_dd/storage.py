@@ -6,7 +6,7 @@
 __all__ = ['DIRECT_BYTES', 'PAGE', 'DIRECT_RATE', 'CACHED_WRITES', 'join', 'base', 'parent', 'read_bytes', 'read_stretch',
            'write_bytes', 'sync_files', 'write_exclusive', 'size', 'exists', 'list_page', 'list_files', 'list_dirs',
            'isdir', 'check_folder', 'delete', 'probe_write', 'read_place', 'read_many', 'read_text', 'write_text',
-           'read_json', 'write_json', 'read_table', 'write_table', 'arrow_fs', 'page_memory']
+           'read_json', 'write_json', 'read_table', 'table_bytes', 'write_table', 'arrow_fs', 'page_memory']
 
 # %% ../nbs/04_storage.ipynb #de93ff9b
 import errno
@@ -430,17 +430,23 @@ def read_table(
         raise BenError(f"'{url}' is not a readable Parquet file: {str(e).splitlines()[0]}") from None
 
 # %% ../nbs/04_storage.ipynb #018c4fbe
-def write_table(
+def table_bytes(
     df,              # pandas DataFrame or Arrow table
-    url: str,        # local path or S3 URL
-):                   # raises StorageError
-    "Write a table as Parquet (zstd), whole or not at all."
+) -> bytes:
+    "A table as the content of a Parquet file (zstd)."
     import pyarrow as pa
     import pyarrow.parquet as pq
     table = df if isinstance(df, pa.Table) else pa.Table.from_pandas(df, preserve_index=False)
     out = pa.BufferOutputStream()
     pq.write_table(table, out, compression='zstd')
-    write_bytes(url, out.getvalue())
+    return out.getvalue().to_pybytes()
+
+def write_table(
+    df,              # pandas DataFrame or Arrow table
+    url: str,        # local path or S3 URL
+):                   # raises StorageError
+    "Write a table as Parquet (zstd), whole or not at all."
+    write_bytes(url, table_bytes(df))
 
 # %% ../nbs/04_storage.ipynb #f080b9c7
 def arrow_fs(
