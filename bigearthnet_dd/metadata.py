@@ -17,7 +17,7 @@ from .frames import frame_url
 from .packing import read_index
 from .patches import REFERENCE, SPLITS, file_name, reference_file, s1_folder, s2_folder
 from .storage import exists, is_s3, isdir, join, local_path, parent
-from .storage import read_bytes, read_table, size, table_bytes, write_bytes, write_table
+from .storage import read_bytes, read_table, size, table_bytes, write_bytes
 
 # %% ../nbs/14_metadata.ipynb #436f6ec5
 COLUMNS = ('patch_id', 'labels', 'split', 'country', 's1_name', 's2v1_name',
