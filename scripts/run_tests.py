@@ -35,8 +35,8 @@ SYSTEM_TEMP = Path(tempfile.gettempdir())
 LONGEST = (         # in a fresh checkout these begin; later `times.json` knows better
     'drills/training', 'drills/conversion', 'runs/benchmark', '10_packing', 'drills/batches', '34_train',
     'tutorials/bucket', '31_steps', '15_check', 'drills/loading', 'drills/storage', '30_scores', '35_predict',
-    'runs/training', '38_jobs', 'drills/disks', '42_demo', 'drills/cluster', 'drills/leftovers', '44_benchmark',
-    'drills/options', '23_convert', '27_loading', '13_simulate', '21_task')
+    'runs/training', '38_jobs', 'drills/disks', '42_demo', 'drills/cluster', 'drills/leftovers',
+    '44_benchmark', 'drills/options', '23_convert', '27_loading', '13_simulate', '21_task')
 
 
 def chosen_notebooks():
@@ -263,7 +263,7 @@ def nothing_left(before, place):
     "The last result: what the tests have left outside the checkout."
     commands = '\n'.join(' '.join(p.info['cmdline'] or ()) for p in psutil.process_iter(['cmdline']))
     left = sorted(path for path in outside() - before - {place} if not in_use(path, commands))
-    yield 'nothing left outside', [f'{path} is new' for path in left], 0., 0.
+    yield 'nothing left outside', [f'{path} is new' for path in left], 0., None
 
 
 def set_environment():
