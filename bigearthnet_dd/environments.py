@@ -89,18 +89,18 @@ def versions(self: Environment,
     found = dict(line.split() for line in self.run('python', '-c', code).stdout.splitlines())
     return {name: found.get(name) for name in names}
 
-# %% ../nbs/05b_environments.ipynb #00ed56be
+# %% ../nbs/05b_environments.ipynb #6a2fe624
 def _install_beside(folder, requirements):
     "Install into a folder; it gets its name when it is complete."
     half = folder.with_name(f'{folder.name}-{os.getpid()}')
-    where = '--quiet', '--python', sys.executable, '--target', half, '-c', repo_root()/'constraints.txt'
+    where = '--quiet', '--python', sys.executable, '--target', half
     uv('pip', 'install', *where, *find_links(), *requirements)
     try:
         half.rename(folder)
     except OSError:            # another test was faster
         shutil.rmtree(half)
 
-# %% ../nbs/05b_environments.ipynb #9db8145c
+# %% ../nbs/05b_environments.ipynb #48beb611
 BESIDE = dict(
     torch=('torch==2.13.0+cpu',),
     jax=('jax==0.6.2',),           # the last line that takes numpy 1, as petastorm does
@@ -115,7 +115,7 @@ def beside(
     try:
         if not folder.exists(): _install_beside(folder, BESIDE[module])
     except BenError as e:
-        print(f'SKIPPED: what needs {module}; it is not installed and cannot be: {str(e).splitlines()[-1]}')
+        print(f'SKIPPED: what needs {module}; it is not installed and cannot be: {" ".join(str(e).split())}')
         return False
     sys.path.append(str(folder))
     return is_here(module)
