@@ -89,16 +89,18 @@ def versions(self: Environment,
     found = dict(line.split() for line in self.run('python', '-c', code).stdout.splitlines())
     return {name: found.get(name) for name in names}
 
-# %% ../nbs/05b_environments.ipynb #6a2fe624
+# %% ../nbs/05b_environments.ipynb #e85e448d
 def _install_beside(folder, requirements):
     "Install into a folder; it gets its name when it is complete."
     half = folder.with_name(f'{folder.name}-{os.getpid()}')
     where = '--quiet', '--python', sys.executable, '--target', half
-    uv('pip', 'install', *where, *find_links(), *requirements)
     try:
+        uv('pip', 'install', *where, *find_links(), *requirements)
         half.rename(folder)
-    except OSError:            # another test was faster
-        shutil.rmtree(half)
+    except OSError:
+        if not folder.exists(): raise          # else another test was faster
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
 
 # %% ../nbs/05b_environments.ipynb #48beb611
 BESIDE = dict(
