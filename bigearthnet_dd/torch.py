@@ -71,7 +71,7 @@ def _worker():
     info = torch.utils.data.get_worker_info()
     return (info.id, info.num_workers) if info else (0, 1)
 
-# %% ../nbs/28b_torch.ipynb #49c3f8fe
+# %% ../nbs/28b_torch.ipynb #8c5af462
 @patch
 def _engine(self: StoreDataset) -> Loader:
     "The engine of this process, made on first use."
@@ -79,8 +79,8 @@ def _engine(self: StoreDataset) -> Loader:
     worker, workers = _worker()
     shard = index*workers + worker, count*workers
     if self.loader is None or self.loader.shard != shard:
-        kwargs = dict(workers=max(1, cpu_count()//workers)) | self.kwargs
-        self.loader = Loader(*self.place, shard=shard, **kwargs)
+        kwargs = dict(workers=max(1, cpu_count()//workers)) | self.kwargs | dict(shard=shard)
+        self.loader = Loader(*self.place, **kwargs)
         if not self.channels_last: self.loader.assembler.pool = PlanarMemory()
     return self.loader
 
