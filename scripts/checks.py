@@ -19,6 +19,8 @@ from pathlib import Path
 root = Path(__file__).resolve().parent.parent
 bin_dir = Path(sys.executable).parent
 LIB = 'bigearthnet_dd'
+TEST_TOOLS = ('testing', 'benchmark', 'measure')     # modules that may use what only developers install
+BROUGHT_BY_USERS = {'torch': {'torch'}}              # module -> what nobody but its users installs
 BINARY = ('.png', '.parquet', '.keras', '.gz')
 
 
@@ -121,10 +123,10 @@ def check_house(copy, env):
     return problems_of([sys.executable, 'scripts/draw_house.py', '--check'])
 
 
-def imported_packages(path):
-    "Names of the top-level packages that a module imports anywhere."
+def packages_of(imports):
+    "Names of the top-level packages of import statements, without Python's own and ours."
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in imports:
         if isinstance(node, ast.Import):
             names |= {alias.name.split('.')[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -132,28 +134,43 @@ def imported_packages(path):
     return names - set(sys.stdlib_module_names) - {LIB}
 
 
+def imported_packages(path):
+    "Names of the top-level packages that a module imports anywhere."
+    return packages_of(ast.walk(ast.parse(path.read_text())))
+
+
 def required_packages():
-    "Distributions that settings.ini requires, normalised as PyPI does, for users and for developers."
+    "{'core', 'train', ...: distributions that settings.ini requires for it}, names normalised as PyPI does."
     from configparser import ConfigParser
     config = ConfigParser(delimiters=['='])
     config.read(root/'settings.ini')
     def names(key):
         found = re.findall(r'(?:^|\s)([A-Za-z][\w.-]*)', config['DEFAULT'][key])
         return {re.sub('[-_.]+', '-', n).lower() for n in found}
-    return names('requirements'), names('dev_requirements')
+    extras = [key for key in config['DEFAULT'] if key.endswith('_requirements')]
+    found = {key.removesuffix('_requirements'): names(key) for key in extras}
+    return {'core': names('requirements'), **found}
+
+
+def imported_first(path):
+    "Names of the top-level packages that a module imports when it is imported itself."
+    return packages_of(ast.parse(path.read_text()).body)
 
 
 def check_requirements(copy, env):
-    "Every module imports only what settings.ini requires; `testing` and `benchmark` may use test tools."
-    users, developers = required_packages()
-    owners = packages_distributions()
+    "What a module imports is required: at its top by the core, so that every command can tell its help."
+    required, owners = required_packages(), packages_distributions()
+    developers = required.pop('dev')
+    users = set().union(*required.values())
     problems = []
     for path in sorted((root/LIB).glob('*.py')):
-        allowed = users | developers if path.stem in ('testing', 'benchmark', 'measure') else users
-        for name in sorted(imported_packages(path)):
-            dists = {re.sub('[-_.]+', '-', d).lower() for d in owners.get(name, [name])}
-            if not dists & allowed:
-                problems.append(f'{path.name} imports {name}, which settings.ini does not require')
+        allowed = users | developers if path.stem in TEST_TOOLS else users
+        for names, wanted, place in ((imported_first(path), required['core'], 'core requirements'),
+                                     (imported_packages(path), allowed, 'requirements')):
+            for name in sorted(names - BROUGHT_BY_USERS.get(path.stem, set())):
+                dists = {re.sub('[-_.]+', '-', d).lower() for d in owners.get(name, [name])}
+                if not dists & wanted:
+                    problems.append(f"{path.name} imports {name}, which settings.ini's {place} do not have")
     return problems
 
 
