@@ -292,17 +292,25 @@ def finish(self: TarCutter):
     yield self.finished_unit(0)
     yield Unit('', end, self.kind)
 
-# %% ../nbs/09b_tar.ipynb #b04fab75
+# %% ../nbs/09b_tar.ipynb #c8ebd4f5
 DATE = 1704067200     # 2024-01-01 00:00:00 UTC: the date of every file in the published tars
 TAR_END = bytes(2*BLOCKSIZE)
 
+def _blocks(name, data, **header):
+    "A header in GNU's format with owner 0, and its content, filled up to blocks of 512."
+    info = TarInfo(name)
+    info.size = len(data)
+    for field_name, value in header.items(): setattr(info, field_name, value)
+    head = info.tobuf(GNU_FORMAT, 'utf-8', 'surrogateescape')
+    return head + data + bytes(padded(len(data)) - len(data))
+
+# %% ../nbs/09b_tar.ipynb #55cd4e50
 def tar_entry(
-    path: str,       # of the file in the tar
+    path: str,       # of the file in the tar, in ASCII
     data: bytes,     # its content
     **header,        # other fields of tarfile.TarInfo
-) -> bytes:          # headers and content, filled up to blocks of 512
-    "A file in a tar in GNU's format, with owner 0 and the published date."
-    info = TarInfo(path)
-    info.size, info.mtime = len(data), DATE
-    for field_name, value in header.items(): setattr(info, field_name, value)
-    return info.tobuf(GNU_FORMAT, 'utf-8', 'surrogateescape') + data + bytes(padded(len(data)) - len(data))
+) -> bytes:          # headers and content in blocks of 512
+    "A file in a tar, as GNU tar writes it for the published ones."
+    entry = _blocks(path[:100], data, **dict(mtime=DATE) | header)
+    if len(path) <= 100: return entry
+    return _blocks('././@LongLink', path.encode() + b'\0', type=LONG_NAME) + entry
