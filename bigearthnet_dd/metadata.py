@@ -146,11 +146,12 @@ def absolute(url: str) -> str:
 def find_paths(
     meta: pd.DataFrame,   # at least patch_id and s1_name
     archive: str,         # folder or s3:// prefix of the archive, packed or not
+    needed=tuple(PATHS),  # columns whose files must be there
 ) -> pd.DataFrame:        # the same rows and columns plus s1_path, s2_path, reference_path; raises BenError
     "Where the files of each patch are, in folders and in packed files."
     archive = absolute(archive)
     tables = {kind: packed_index(archive, kind) for kind, _ in KINDS.values()}
-    _check_kinds(archive, tables)
+    _check_kinds(archive, {KINDS[column][0]: tables[KINDS[column][0]] for column in needed})
     df = add_paths(meta, archive)
     for column, (kind, name) in KINDS.items():
         if tables[kind] is not None: df[column] = _frames(meta[name], archive, kind, tables[kind])
