@@ -154,7 +154,9 @@ def files_at(
         found = unpack_frame(content, place.url)
     except storage.StorageError as e:
         return {kind: (url, e) for kind, url in place.files.items()}
-    return {kind: (url, file_in(found, url)) for kind, url in place.files.items()}
+    named = {kind: (url, url.rpartition('/')[2]) for kind, url in place.files.items()}
+    return {kind: (url, found[name] if name in found else file_in(found, url))
+            for kind, (url, name) in named.items()}
 
 # %% ../nbs/21_task.ipynb #0b4a2dfe
 READ_BYTES = 131072       # more than any file of the archive has
