@@ -148,7 +148,7 @@ def _read(meta):
     return read_meta(meta if missing else _read_columns(file), paths=True)
 
 # %% ../nbs/22_plan.ipynb #4326665a
-Codec = Literal['zstd', 'lz4', 'snappy', 'none']
+Codec = Literal['balanced', 'zstd', 'none', 'lz4', 'snappy']     # those of `store.CODECS`
 CODECS = get_args(Codec)
 
 def _plan_options(frac, seed, bands, codec, level, target_file_mb):
