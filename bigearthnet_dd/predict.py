@@ -16,7 +16,7 @@ from .checkpoint import load_model, model_input
 from .core import BenError, progress, say
 from .commands import Count, OnError, command
 from .frames import read_files
-from .metadata import add_paths, find_paths, read_meta
+from .metadata import find_paths, read_meta
 from .nomenclature import decode, nomenclature as classes_of
 from .patches import BAND, S1_BANDS, file_urls, patch_place, read_patch
 from .store import column_array, open_store
