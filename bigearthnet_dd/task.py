@@ -220,7 +220,7 @@ def check_lease(
     "Make sure that the conversion that sent this task still holds its place."
     lock = storage.join(settings['root'], '_LOCK')
     if 'token' in settings and not held_by(lock, settings['token']):
-        raise BenError(f"The conversion into '{settings['root']}' has lost its lock.")
+        raise BenError(f"The conversion into '{settings['root']}' has lost its lease.")
 
 # %% ../nbs/21_task.ipynb #74f6b97d
 def progress_url(root, part) -> str:
