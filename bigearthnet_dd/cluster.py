@@ -47,7 +47,8 @@ def spark_submit(
 # %% ../nbs/20b_cluster.ipynb #fdc00afe
 def _daemon_env():
     "The environment of Spark's daemons."
-    env = {**submit_env(), 'SPARK_DAEMON_MEMORY': '256m', 'SPARK_LOCAL_IP': '127.0.0.1'}
+    env = {**submit_env(), 'SPARK_DAEMON_MEMORY': '256m', 'SPARK_LOCAL_IP': '127.0.0.1',
+           'SPARK_DAEMON_JAVA_OPTS': f'-Djava.io.tmpdir={tempfile.gettempdir()} -XX:-UsePerfData'}
     env.pop('PYTHONPATH', None)
     return env
 
@@ -93,7 +94,8 @@ def standalone_cluster(
     folder: str = None,    # for logs and work files; default: a temporary one
 ):                         # yields (master URL, list of processes: the master, then the workers)
     "A Spark standalone cluster on this machine, stopped at the end."
-    folder, procs = str(folder or tempfile.mkdtemp(prefix='spark-')), []
+    temporary = None if folder else tempfile.TemporaryDirectory(prefix='spark-')
+    folder, procs = str(folder or temporary.name), []
     try:
         master = _start_master(folder, procs)
         for i in range(workers):
@@ -106,3 +108,5 @@ def standalone_cluster(
             p.terminate()
         for p in procs:
             p.wait(30)
+        if temporary:
+            temporary.cleanup()

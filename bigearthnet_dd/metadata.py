@@ -146,15 +146,18 @@ def absolute(url: str) -> str:
 def find_paths(
     meta: pd.DataFrame,   # at least patch_id and s1_name
     archive: str,         # folder or s3:// prefix of the archive, packed or not
+    needed=PATHS,         # columns whose files must be there; the others are taken from the names
 ) -> pd.DataFrame:        # the same rows and columns plus s1_path, s2_path, reference_path; raises BenError
     "Where the files of each patch are, in folders and in packed files."
     archive = absolute(archive)
     tables = {kind: packed_index(archive, kind) for kind, _ in KINDS.values()}
-    _check_kinds(archive, tables)
+    _check_kinds(archive, {KINDS[column][0]: tables[KINDS[column][0]] for column in needed})
     df = add_paths(meta, archive)
-    for column, (kind, name) in KINDS.items():
-        if tables[kind] is not None: df[column] = _frames(meta[name], archive, kind, tables[kind])
-    if tables['Reference_Maps'] is not None:
+    packed = [column for column in needed if tables[KINDS[column][0]] is not None]
+    for column in packed:
+        kind, name = KINDS[column]
+        df[column] = _frames(meta[name], archive, kind, tables[kind])
+    if 'reference_path' in packed:
         files = [file_name(patch, REFERENCE) for patch in meta.patch_id]
         df['reference_path'] = [join(frame, file) for frame, file in zip(df.reference_path, files)]
     return df

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PATIENCE', 'is_s3', 'local_path', 'split_s3', 'endpoint_name', 'StorageError', 'code_reason', 'anonymous',
-           's3_client', 's3_call', 'get_object', 'get_object_fast', 'arrow_s3']
+           's3_client', 's3_call', 'get_object', 'get_object_fast', 'get_parts_fast', 'arrow_s3']
 
 # %% ../nbs/03_s3.ipynb #adb2022d
 import os
@@ -273,6 +273,21 @@ def get_object_fast(
     data = get_object(url, offset, length)
     if failed: _fast_failures[os.getpid()] += 1
     return data
+
+# %% ../nbs/03_s3.ipynb #e714354a
+def get_parts_fast(
+    url: str,       # S3 URL
+    parts: list,    # of (first byte, bytes)
+):                  # list of buffers, or None when this way is not to be used, or failed
+    "Many parts of an object through obstore."
+    bucket, key = split_s3(url)
+    starts, lengths = zip(*parts)
+    try:
+        store = _fast_store(bucket)
+        found = store and store.get_ranges(key, starts=starts, lengths=lengths, coalesce=0)
+    except Exception:
+        return None         # whoever asks for one part after another learns the cause
+    return found if found and [len(data) for data in found] == list(lengths) else None
 
 # %% ../nbs/03_s3.ipynb #b751d2cb
 def _arrow_options():

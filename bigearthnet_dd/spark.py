@@ -30,7 +30,8 @@ def java_version(
     if not java.exists():
         return None
     try:
-        done = subprocess.run([str(java), '-version'], capture_output=True, text=True, timeout=30)
+        command = [str(java), '-XX:-UsePerfData', '-version']
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
@@ -141,15 +142,16 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{{HH:mm:ss}} %p %c{{1}}: %m%n"""
 
 # %% ../nbs/20_spark.ipynb #2a48fac9
-def _log_option():
-    "Write the log4j configuration; the Java option that names it."
-    name = f'bigearthnet_dd-log4j2-{os.getuid()}-{log_level()}.properties'
-    path = Path(tempfile.gettempdir())/name
+def _write_log4j(
+    folder,   # where the configuration goes
+) -> str:     # the Java option that names it
+    "Write the log4j configuration."
+    path = Path(folder).absolute()/'log4j2.properties'
     path.write_text(_LOG4J.format(level=log_level()))
-    return f'-Dlog4j2.configurationFile=file:{path}'
+    return f'"-Dlog4j2.configurationFile=file:{path}"'
 
 # %% ../nbs/20_spark.ipynb #a3277ada
-JVM_OPTIONS = '-XX:TieredStopAtLevel=1'
+JVM_OPTIONS = '-XX:TieredStopAtLevel=1 -XX:-UsePerfData'
 
 def _cluster_conf(master, n_executor, core):
     "Settings that only a cluster needs."
@@ -194,6 +196,8 @@ COMMON_CONF = {
     'spark.python.worker.reuse': 'true'}
 
 # %% ../nbs/20_spark.ipynb #6af6a518
+_JAVA_OPTIONS = 'spark.driver.extraJavaOptions'
+
 def session_conf(
     master: str,                # as of `local_master`
     n_executor: int = None,     # executors on a cluster (default 2)
@@ -201,13 +205,14 @@ def session_conf(
     executor_mem: str = '4g',   # heap of an executor
     driver_mem: str = '4g',     # heap of the driver's JVM
 ) -> dict:                      # name -> value, both strings
-    "All settings that this project gives to Spark."
+    "All settings that this project gives to Spark, but for the file that says how much Spark says."
+    tmp = tempfile.gettempdir()
     conf = {
         **COMMON_CONF,
         'spark.driver.memory': driver_mem,
-        'spark.driver.extraJavaOptions': f'{_log_option()} {JVM_OPTIONS}',
+        _JAVA_OPTIONS: f'"-Djava.io.tmpdir={tmp}" {JVM_OPTIONS}',
         'spark.python.daemon.module': _daemon_module(master),
-        'spark.sql.warehouse.dir': Path(tempfile.gettempdir())/'spark-warehouse',
+        'spark.sql.warehouse.dir': f'{tmp}/spark-warehouse',
         **_executor_conf(master, n_executor, core, executor_mem)}
     if _on_loopback(master):
         conf.update({'spark.driver.host': '127.0.0.1', 'spark.driver.bindAddress': '127.0.0.1'})
@@ -225,6 +230,7 @@ def _set_environment(master):
     os.environ.setdefault('PYSPARK_DRIVER_PYTHON', sys.executable)
     if _on_loopback(master):
         os.environ.setdefault('SPARK_LOCAL_IP', '127.0.0.1')
+    os.environ.setdefault('SPARK_LAUNCHER_OPTS', '-XX:-UsePerfData')
 
 # %% ../nbs/20_spark.ipynb #adf52b09
 def _spark_refusal(master, e):
@@ -248,16 +254,18 @@ def spark_session(
     "The session of this process; the one of spark-submit, or an existing one, is used as it is."
     from pyspark.sql import SparkSession
     builder = SparkSession.builder.appName(app)
-    if not under_spark_submit() and SparkSession.getActiveSession() is None:
-        check_master(master)
-        master = local_master(master, n_executor, core)
-        _set_environment(master)
-        ours = session_conf(master, n_executor, core, executor_mem, driver_mem)
-        builder = builder.config(map={**ours, **(conf or {})}).master(master)
-    try:
-        spark = builder.getOrCreate()
-    except Exception as e:
-        raise _spark_refusal(master, e) from e
+    with tempfile.TemporaryDirectory(prefix='spark-start-') as folder:
+        if not under_spark_submit() and SparkSession.getActiveSession() is None:
+            check_master(master)
+            master = local_master(master, n_executor, core)
+            _set_environment(master)
+            ours = session_conf(master, n_executor, core, executor_mem, driver_mem)
+            ours[_JAVA_OPTIONS] += f' {_write_log4j(folder)}'
+            builder = builder.config(map={**ours, **(conf or {})}).master(master)
+        try:
+            spark = builder.getOrCreate()
+        except Exception as e:
+            raise _spark_refusal(master, e) from e
     spark.sparkContext.setLogLevel(log_level())
     return spark
 

