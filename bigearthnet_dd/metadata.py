@@ -12,6 +12,7 @@ import os
 import numpy as np
 import pandas as pd
 from .core import BenError, counted, human, say
+from .choose import choose
 from .commands import command
 from .frames import frame_url
 from .packing import read_index
@@ -182,11 +183,12 @@ def gen_metadata(
     meta: str,                 # published metadata table: a local path or s3:// URL
     out: str,                  # the table to write, with paths
     archive: str = None,       # folder or s3:// prefix of the archive; default: where the metadata lies
+    where: str = None,         # only patches for which this holds, such as "country == 'Finland'"
     overwrite: bool = False,   # replace what is there
 ):                             # the table as DataFrame; raises BenError
     "Add s1_path, s2_path and reference_path to the metadata table."
     archive = absolute(archive or parent(meta))
-    df = find_paths(read_meta(meta), archive)
+    df = find_paths(choose(read_meta(meta), where), archive)
     write_new(str(out), table_bytes(df), overwrite)
     per_split = df.split.value_counts().reindex(SPLITS, fill_value=0)
     counts = ', '.join(f'{n:,} {split}' for split, n in per_split.items())
