@@ -66,14 +66,14 @@ def find_links() -> list:   # words for uv's command line
     places = os.environ.get('PIP_FIND_LINKS', '').split()
     return [word for place in places for word in ('--find-links', place)]
 
-# %% ../nbs/05b_environments.ipynb #55717ccb
+# %% ../nbs/05b_environments.ipynb #1b606215
 class Environment:
     "A virtual environment below `build/scratch`, made by uv."
     def __init__(self,
         name,              # of its folder
         *requirements,     # what to install
         python=None,       # interpreter: path or version, default: the one that runs this
-        cached=False,      # True: what uv's cache has, where it has all; the index is not asked for newer ones
+        cached=False,      # True: what uv's cache has, where it has all; no newer version is looked for
     ):                     # raises BenError
         self.folder = scratch(name).resolve()
         self.bin = self.folder/'env'/'bin'
@@ -123,14 +123,16 @@ def _install_beside(folder, requirements):
     finally:
         shutil.rmtree(half, ignore_errors=True)
 
-# %% ../nbs/05b_environments.ipynb #f73e5805
+# %% ../nbs/05b_environments.ipynb #32c457d4
 BESIDE = dict(
     torch=('torch==2.13.0+cpu',),
     jax=('jax==0.6.2',),           # the last line that takes numpy 1, as petastorm does
+    polars=('polars==2.1.0',),
+    duckdb=('duckdb==2.0.0',),
 )
 
 def beside(
-    module: str,   # 'torch' or 'jax'
+    module: str,   # a key of BESIDE
 ) -> bool:         # whether it can be imported now; if not, a line has said why
     "Make a package importable that this project does not require, where it can be had."
     if is_here(module): return True
