@@ -218,6 +218,8 @@ def value_text(value):
     text = default_text(value)
     if text != '...':
         return f'`{cell(text)}`'
+    if isinstance(value, str):
+        return f'the text `{cell(value)[:50]} ...`'
     size = f' of {len(value)}' if hasattr(value, '__len__') else ''
     return f'{type(value).__name__}{size}'
 
@@ -294,7 +296,7 @@ def class_entry(name, cls, module):
 def module_page(name, page):
     "The reference of one module: every public name with signature, table of parameters and docstring."
     module = importlib.import_module(f'{LIB}.{name}')
-    parts = [f'# {LIB}.{name}', f'{text_of(module)}', f'How and why it works: [{page}](/{page}.md).']
+    parts, constants = [f'# {name}', f'{text_of(module)}', f'How and why it works: [{page}](/{page}.md).'], []
     for public in module.__all__:
         obj = getattr(module, public)
         obj = inspect.unwrap(obj) if callable(obj) and not isinstance(obj, type) else obj
@@ -303,7 +305,9 @@ def module_page(name, page):
         elif inspect.isfunction(obj):
             parts.append(function_entry(public, getattr(module, public), module.__name__))
         else:
-            parts.append(entry('data', public, value_text(obj), module.__name__))
+            constants.append(entry('data', public, value_text(obj), module.__name__))
+    if constants:
+        parts += ['## Constants', *constants]
     return '\n\n'.join(parts) + '\n'
 
 
@@ -393,7 +397,12 @@ article .table-wrapper, article pre {overflow-x: auto}
 article code {overflow-wrap: anywhere}
 article table code {overflow-wrap: normal}
 .sig {overflow-wrap: anywhere}
-@media (min-width: 82em) {.content {width: 54em}}
+table.docutils {margin-left: 0}
+@media (min-width: 67em) {
+  .sidebar-drawer {width: 16em; min-width: 16em}
+  .content {width: min(66em, calc(100vw - 17em)); padding: 0 2em}
+}
+@media (min-width: 82em) {.content {width: min(66em, calc(100vw - 33em))}}
 '''
 
 
