@@ -1,4 +1,4 @@
-# What a person types: make demo, make test, make lab, make bench. Needs Python 3.11 or 3.12; uses uv when it is on the PATH.
+# What a person types: make demo, make check, make test, make lab, make bench. Needs Python 3.11 or 3.12; uses uv when it is on the PATH.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV ?= .venv
@@ -17,8 +17,14 @@ $(READY): settings.ini setup.py constraints.txt scripts/make_venv.sh
 demo: setup  ## the whole flow on a simulated archive: simulate, check, convert, train, report
 	@$(BIN)/ben-demo
 
-test: setup  ## notebooks clean, modules and README in step, every notebook's tests (slow ones too)
+check: setup  ## what needs no running: notebooks clean, modules in step, ruff, types, links (a few seconds)
+	@$(BIN)/python scripts/checks.py
+
+test: setup  ## the same checks, then every notebook's tests, slow ones too (ten minutes on two cores)
 	@$(BIN)/python scripts/run_tests.py slow
+
+hook: setup  ## let git run 'make check' before every commit (remove .git/hooks/pre-commit to undo)
+	@bash scripts/install_hook.sh
 
 lab: setup  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=. nbs/index.ipynb
@@ -32,4 +38,4 @@ outputs: setup  ## execute the pages whose code changed since they were executed
 export: setup  ## after editing notebooks: clean them, export the modules, make README.md
 	@$(BIN)/nbdev_clean && $(BIN)/nbdev_export && $(BIN)/python -c 'from bigearthnet_dd.runs import export_templates; export_templates()' && $(BIN)/python scripts/draw_house.py && $(BIN)/python scripts/make_readme.py
 
-.PHONY: help setup demo test lab bench outputs export
+.PHONY: help setup demo test check hook lab bench outputs export

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Interval, Le, Lt
 from fastcore.basics import patch
 from .core import BenError
+from .extras import missing_module, what_is_missing
 
 # %% ../nbs/01_commands.ipynb #3816cbf0
 @dataclass(frozen=True)
@@ -274,6 +275,8 @@ def sentence_of(e):
         return str(e)
     if isinstance(e, KeyboardInterrupt):
         return 'stopped by Ctrl-C; what was finished is kept'
+    if isinstance(e, ImportError) and (sentence := missing_module(e)):
+        return sentence
     return f'{type(e).__name__}: {e} (an unexpected error: --debug shows where)'
 
 # %% ../nbs/01_commands.ipynb #e634ea02
@@ -288,6 +291,9 @@ def run_command(
     debug = options.pop('debug')
     if options.pop('no_sign_request'):
         os.environ['AWS_NO_SIGN_REQUEST'] = 'YES'
+    if missing := what_is_missing(func.__name__):
+        print(f'{parser.prog} {missing}', file=sys.stderr)
+        return 1
     try:
         return exit_code(func(**options))
     except (Exception, KeyboardInterrupt) as e:

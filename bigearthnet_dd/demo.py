@@ -80,6 +80,7 @@ def ben_demo(
     width: Count = 8,                         # of the U-Net
 ):                                            # dict: where the report is. Raises BenError
     "Simulate an archive, generate and check metadata, convert, train, report; then say where everything is."
+    storage.check_folder(out, '--out')
     started, record = time.time(), storage.join(out, 'experiments')
     meta = demo_metadata(out, demo_archive(out, patches))
     demo_runs(meta, epochs, width, root=str(out), record=record, fractions=list(fractions))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['BatchDisplay', 'Estimate', 'estimate', 'rows_per_split', 'estimates', 'plan_line', 'plan_text', 'Batch', 'Runner',
-           'continued', 'check_stores', 'states_of', 'prepare', 'run_all', 'only_batch', 'run_batch', 'closing_line',
-           'told', 'run_conversion', 'run_training']
+           'continued', 'check_stores', 'states_of', 'check_inputs', 'prepare', 'run_all', 'only_batch', 'run_batch',
+           'closing_line', 'told', 'run_conversion', 'run_training']
 
 # %% ../nbs/39_experiments.ipynb #539b29fa
 import contextlib
@@ -24,6 +24,7 @@ from .core import BenError, say
 from .commands import Count, NotNegative, Share, Whole, command, with_options_of
 from .jobs import Job, clock, failing_cell, file_record, live_line, sigterm_as_ctrl_c
 from .lease import Lease
+from .metadata import read_meta
 from .host import clean
 from .records import count_patches, fit_line, load_runs
 from .runs import (DEFAULTS, SET_BY_BATCH, Journal, check_parameters, is_store, notebook_url,
@@ -385,14 +386,28 @@ def states_of(cfg, params, rerun, check):
         return dict.fromkeys(params, 'new')
     return {run: run_state(cfg, run, p if check else None) for run, p in params.items()}
 
+# %% ../nbs/39_experiments.ipynb #1fe1bddf
+def check_inputs(
+    kind: str,      # 'conversion' or 'training'
+    cfg: dict,      # as of `read_config`
+    params: dict,   # Run -> parameters
+    rerun: bool,    # run finished runs too
+):                  # raises BenError
+    "Refuse a batch whose inputs are not there, before anything is written."
+    storage.check_folder(cfg['folder'], '--record')
+    storage.check_folder(cfg['root'], '--root')
+    todo = [run for run, state in states_of(cfg, params, rerun, check=True).items() if state != 'finished']
+    if todo and kind == 'training':
+        check_stores(cfg['name'], todo, params)
+    if todo and kind == 'conversion':
+        read_meta(cfg['meta'], paths=True)
+
 # %% ../nbs/39_experiments.ipynb #a64f2906
 def prepare(cfg, kind, params, rerun):
     "(runs to do, parameters of all runs). Raises BenError"
     states = states_of(cfg, params, rerun, check=True)
     storage.write_text(storage.join(cfg['folder'], f'experiment_{kind}.yaml'), settings_text(cfg, kind))
     todo = [run for run, state in states.items() if state != 'finished']
-    if kind == 'training':
-        check_stores(cfg['name'], todo, params)
     failed = [run for run in todo if states[run] == 'failed']
     return todo, {**params, **{run: continued(cfg, run, params[run]) for run in failed}}
 
@@ -437,6 +452,7 @@ def run_batch(
         return Batch()
     for p in params.values():
         check_parameters(template(kind), p)
+    check_inputs(kind, cfg, params, rerun)
     with only_batch(cfg['folder']) as lease:
         todo, params = prepare(cfg, kind, params, rerun)
         done = run_all(cfg, todo, params, display, lease)

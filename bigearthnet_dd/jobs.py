@@ -24,7 +24,7 @@ from fastcore.basics import patch
 from . import storage
 from .core import BenError
 from .profiles import read_profile
-from .host import clean
+from .host import clean, process_tree
 
 # %% ../nbs/38_jobs.ipynb #46813118
 def kernel_environment(
@@ -151,9 +151,7 @@ def oom_kills() -> int:   # 0 where the system does not tell
 @patch
 def family(self: Job) -> list:   # of psutil.Process: the last known ones when the child is gone
     "The child and all its descendants."
-    with contextlib.suppress(psutil.Error):
-        child = psutil.Process(self.process.pid)
-        self.tree = [child, *child.children(recursive=True)]
+    self.tree = process_tree(self.process.pid) or self.tree
     return self.tree
 
 # %% ../nbs/38_jobs.ipynb #5a1a5ddc

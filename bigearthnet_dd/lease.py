@@ -241,7 +241,7 @@ def check(self: Lease):
     if not self.lost:
         self.lost = not held_by(self.url, self.token)
     if self.lost:
-        raise BenError(f"This {self.what} has lost its lock on '{storage.parent(self.url)}': another one "
+        raise BenError(f"This {self.what} has lost its lease on '{storage.parent(self.url)}': another one "
                        'took over because this one seemed dead, or the file was deleted. '
                        'Nothing more is written.')
 

@@ -7,13 +7,13 @@ __all__ = ['answer', 'busy', 'ProcessTree', 'measure', 'take_turns', 'in_turns',
            'ratio_text', 'show_spread']
 
 # %% ../nbs/43_measure.ipynb #759c1855
-import contextlib, json, os, statistics, subprocess, sys, time
+import json, os, statistics, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
-import psutil
 from fastcore.basics import patch
 from .core import BenError, progress
+from .host import process_tree, process_usage
 
 # %% ../nbs/43_measure.ipynb #133860b0
 def answer(
@@ -47,29 +47,24 @@ if __name__ == '__main__': answer(globals(), sys.argv)
 class ProcessTree:
     "Processor time and peak memory of a process and its descendants, by sampling."
     def __init__(self, pid):
-        self.root = psutil.Process(pid)
+        self.pid = pid
         self.processes = []    # the tree, as `look` found it
-        self.cpu = {}          # pid -> seconds at the last sample
+        self.cpu = {}          # process -> seconds at the last sample
         self.peak = 0          # bytes
 
 # %% ../nbs/43_measure.ipynb #f536ef58
 @patch
 def look(self: ProcessTree):
     "Find the processes; costs a pass over all processes of the machine."
-    with contextlib.suppress(psutil.NoSuchProcess):     # the root has just ended: the last list stands
-        self.processes = [self.root, *self.root.children(recursive=True)]
+    self.processes = process_tree(self.pid) or self.processes   # the root may just have ended
 
 # %% ../nbs/43_measure.ipynb #70c40db9
 @patch
 def sample(self: ProcessTree):
-    "Read the counters of the processes that `look` found."
-    resident = 0
-    for process in self.processes:
-        try: times, memory = process.cpu_times(), process.memory_info()
-        except psutil.NoSuchProcess: continue           # it has ended: its last sample counts
-        self.cpu[process.pid] = times.user + times.system
-        resident += memory.rss
-    self.peak = max(self.peak, resident)
+    "Read the counters of the processes that `look` found; of one that has ended the last sample counts."
+    usage = process_usage(self.processes)
+    self.cpu.update({process: cpu for process, (cpu, _) in usage.items()})
+    self.peak = max(self.peak, sum(resident for _, resident in usage.values()))
 
 # %% ../nbs/43_measure.ipynb #c0b0456c
 def _watch(process, tree):

@@ -17,7 +17,8 @@ import numpy as np
 from .core import BenError
 from .nomenclature import COLOURS, IGNORE, encode, nomenclature
 from .s3 import StorageError
-from .storage import join, read_many
+from .frames import read_files
+from .storage import join
 
 # %% ../nbs/08_patches.ipynb #f6122807
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ def read_patch(
     "Read one patch: every band in its native dtype and shape."
     urls = file_urls(row, bands, label)
     patch = {}
-    for kind, (url, data) in zip(urls, read_many(urls.values(), on_error='return')):
+    for kind, (url, data) in zip(urls, read_files(urls.values(), on_error='return')):
         if isinstance(data, StorageError): raise as_patch_error(data)
         patch[kind] = decode_tiff(data, kind, url)
     if label: encode(patch[REFERENCE], urls[REFERENCE])     # raises UnknownCode

