@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['COMMANDS', 'SHELLS', 'USAGE', 'find_command', 'list_commands', 'whole_parser', 'completion', 'fail', 'main',
-           'write_completion', 'run_named']
+           'write_completion', 'submit', 'run_named']
 
 # %% ../nbs/46_ben.ipynb #48361578
 import importlib
 import sys
 from importlib.metadata import version
+from .core import BenError
 from .commands import CommandParser, command_parser
 
 # %% ../nbs/46_ben.ipynb #82d137a2
@@ -74,6 +75,7 @@ def completion(
 USAGE = '''usage: ben COMMAND [OPTION ...]      ben COMMAND --help tells its options
        ben --version
        ben --completion {bash,zsh,tcsh}
+       ben spark-submit [SPARK OPTION ...] to-petastorm [OPTION ...]
 
 commands:'''
 
@@ -95,6 +97,8 @@ def main(
         return 0
     if first == '--completion':
         return write_completion(rest)
+    if first == 'spark-submit':
+        return submit(rest)
     return run_named(first, rest)
 
 # %% ../nbs/46_ben.ipynb #6336a76e
@@ -103,6 +107,14 @@ def write_completion(rest):
         return fail(f'--completion: expected one of {", ".join(SHELLS)}')
     print(completion(rest[0]))
     return 0
+
+def submit(rest):
+    "Become spark-submit."
+    from bigearthnet_dd.cluster import spark_submit
+    try:
+        return spark_submit(rest)
+    except BenError as e:
+        return fail(e)
 
 def run_named(name, rest):
     if (func := find_command(name)) is None:
