@@ -7,10 +7,11 @@ __all__ = ['PER_DECADE', 'FARTHEST', 'OTHER_MACHINE', 'ARCHIVE', 'TOO_SMALL', 'e
            'conversion_scale', 'training_images', 'training_scale', 'Recorded', 'written_conversions',
            'written_trainings', 'recorded_conversions', 'recorded_trainings', 'expected_time', 'conversion_time',
            'training_time', 'published_gpu_time', 'packing_time', 'Rates', 'own_runs', 'find_rates', 'Item',
-           'convert_item', 'train_item', 'pack_item', 'item_columns', 'cost_text', 'plan_costs', 'forecasts']
+           'convert_item', 'train_item', 'pack_item', 'item_columns', 'cost_text', 'is_on_s3', 'plan_costs',
+           'forecasts']
 
-# %% ../nbs/37b_cost.ipynb #1ebe4fc3
-from dataclasses import dataclass, replace
+# %% ../nbs/37b_cost.ipynb #e5b13ccf
+from dataclasses import dataclass
 from typing import NamedTuple
 import numpy as np
 from . import storage
@@ -418,14 +419,16 @@ def cost_text(
     sources = [f'  {i.what}: {i.time.source if i.time else too_small}' for i in items]
     return '\n'.join([table, 'minutes are judged by', *sources])
 
-# %% ../nbs/37b_cost.ipynb #03984773
-def _is_on_s3(meta):
+# %% ../nbs/37b_cost.ipynb #f6c65926
+def is_on_s3(
+    meta: str,   # URL of a metadata table
+) -> bool:
     "Whether the files of a table's patches lie in S3; a table without paths: where the table lies."
     table = storage.read_table(meta, columns=['s2_path'])
     if 's2_path' not in table or not len(table): return storage.is_s3(meta)
     return storage.is_s3(table['s2_path'].iloc[0])
 
-# %% ../nbs/37b_cost.ipynb #919e8481
+# %% ../nbs/37b_cost.ipynb #fa55f1b1
 @command
 def plan_costs(
     meta: str,                       # URL of the metadata table, with or without paths
@@ -447,7 +450,7 @@ def plan_costs(
     rates = find_rates(own_runs(record))
     items = [
         pack_item(sum(rows.values()), cores, prices),
-        convert_item(counts, bands, target_file_mb, cores, rates, _is_on_s3(meta), prices),
+        convert_item(counts, bands, target_file_mb, cores, rates, is_on_s3(meta), prices),
         train_item(counts, bands, epochs, width, cores, gpus, rates, prices)]
     say(cost_text(items))
     return items

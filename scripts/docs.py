@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 import nbformat
 import check_site
+import checks
 import draw_house
 
 root = Path(__file__).resolve().parent.parent
@@ -219,7 +220,7 @@ def value_text(value):
     if text != '...':
         return f'`{cell(text)}`'
     if isinstance(value, str):
-        return f'the text `{cell(value)[:50]} ...`'
+        return f'the text {cell(value)[:50]} ...'.replace('`', '').replace('{', '&#123;')
     size = f' of {len(value)}' if hasattr(value, '__len__') else ''
     return f'{type(value).__name__}{size}'
 
@@ -293,9 +294,16 @@ def class_entry(name, cls, module):
     return entry('class', head, '\n\n'.join([text_of(cls), fields, *inner]), module, ticks=6)
 
 
+def load_module(name):
+    "A module of the package; packages that only its users install are stood in for."
+    from sphinx.ext.autodoc.mock import mock
+    with mock(sorted(checks.BROUGHT_BY_USERS.get(name, ()))):
+        return importlib.import_module(f'{LIB}.{name}')
+
+
 def module_page(name, page):
     "The reference of one module: every public name with signature, table of parameters and docstring."
-    module = importlib.import_module(f'{LIB}.{name}')
+    module = load_module(name)
     parts, constants = [f'# {name}', f'{text_of(module)}', f'How and why it works: [{page}](/{page}.md).'], []
     for public in module.__all__:
         obj = getattr(module, public)
@@ -344,7 +352,7 @@ def write_modules(folder):
     for path in sorted((root/'nbs').glob('[0-9][0-9]*_*.ipynb')):
         if name := module_of(path):
             write_page(folder, f'api/{name}', module_page(name, path.stem))
-            about = importlib.import_module(f'{LIB}.{name}').__doc__ or ''
+            about = load_module(name).__doc__ or ''
             rows.append([f'[{name}](/api/{name}.md)', cell(about)])
             names.append(f'/api/{name}')
     text = '# Modules\n\n> Every public name with its signature, parameters and result.\n\n'
@@ -400,9 +408,9 @@ article table code {overflow-wrap: normal}
 table.docutils {margin-left: 0}
 @media (min-width: 67em) {
   .sidebar-drawer {width: 16em; min-width: 16em}
-  .content {width: min(66em, calc(100vw - 17em)); padding: 0 2em}
+  .content {width: min(66em, calc(100vw - 21em)); padding: 0 2em}
 }
-@media (min-width: 82em) {.content {width: min(66em, calc(100vw - 33em))}}
+@media (min-width: 82em) {.content {width: min(66em, calc(100vw - 36em))}}
 '''
 
 
