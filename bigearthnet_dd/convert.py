@@ -7,20 +7,21 @@ __all__ = ['RECORD_KEYS', 'run_parts', 'Conversion', 'open_session', 'convert', 
 
 # %% ../nbs/23_convert.ipynb #62f30112
 import contextlib, functools, threading, time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 from fastcore.basics import patch
 from . import storage, store, task
-from .core import BenError, human, progress, say
+from .core import BenError, counted, human, progress, say
 from .commands import Count, FileName, Memory, OnError, Positive, Share, Whole, checked, command
 from .lease import Lease
 from .patches import SPLITS
 from .profiling import Profiler
 from .host import versions
-from .spark import SparkJob, failure_reason, ship_package, spark_measure, spark_session
-from .spark import stage_metrics
-from .plan import Codec, Plan, claim, count_slots, earlier_profile, finished_parts, make_plan
-from .plan import planned_ids, sweep, task_parts, task_settings
+from .spark import SparkJob, check_master, failure_reason, find_java, ship_package
+from .spark import spark_measure, spark_session, stage_metrics, under_spark_submit
+from .plan import Codec, Plan, check_place, check_sources, claim, count_slots, earlier_profile
+from .plan import finished_parts, make_plan, planned_ids, sweep, task_parts, task_settings
 
 # %% ../nbs/23_convert.ipynb #ceba954a
 def _start_job(spark, parts, settings):
@@ -79,7 +80,7 @@ class Conversion:
     plan: Plan
     out: str                 # root of the store
     on_error: str            # fail or skip
-    max_skipped: int         # how many patches may be skipped
+    max_skipped: int         # how many patches may be skipped; None: all but one
     prof: Profiler
     lease: Lease             # asked before every write
     spark: object = None     # SparkSession; None when no part is missing
@@ -90,6 +91,7 @@ class Conversion:
     phases: dict = field(default_factory=dict)      # phase -> seconds, summed over all workers
     peak_rss: dict = field(default_factory=dict)    # process number of a worker -> bytes
     worker_cpu_s: float = 0.
+    reads: Counter = field(default_factory=Counter) # requests and bytes of GeoTIFFs or frames
     rows_written: int = 0    # by this run
     write_s: float = 0.      # time spent on the three splits
 
@@ -143,9 +145,9 @@ def check_faults(self: Conversion, rec):
 def check_allowance(self: Conversion, rec):
     "Raise BenError when more patches are skipped than `--max-skipped` allows."
     n = len(self.faults()) + len(rec['faults'])
-    if n > self.max_skipped:
+    if self.max_skipped is not None and n > self.max_skipped:
         self.done[rec['split']][rec['name']] = rec
-        raise BenError(f'{n} patches cannot be used, and --max-skipped allows {self.max_skipped}. '
+        raise BenError(f'{counted(n)} cannot be used, and --max-skipped allows {self.max_skipped}. '
                        f"The last: {rec['faults'][-1]['message']} The list is profile/skipped.parquet.")
 
 # %% ../nbs/23_convert.ipynb #49bc7d8e
@@ -159,6 +161,7 @@ def on_record(self: Conversion, rec, bar):
     for phase, seconds in rec['phases'].items():
         self.phases[phase] = self.phases.get(phase, 0.) + seconds
     self.worker_cpu_s += rec['cpu_s']
+    self.reads.update(requests=rec['read_requests'], bytes=rec['read_bytes'])
     self.rows_written += rec['rows']
     self.peak_rss[rec['pid']] = rec['peak_rss']
     bar.update(rec['planned'])
@@ -253,6 +256,9 @@ def write_split(self: Conversion, split, settings):
 @patch
 def publish(self: Conversion):
     "Declare the store complete."
+    if not any(self.rows(split) for split in SPLITS):
+        raise BenError(f'None of the {counted(self.plan.rows)} can be used. '
+                       f"The last: {self.faults()[-1]['message']} The list is profile/skipped.parquet.")
     for split, manifest in self.manifests.items():
         self.lease.check()
         storage.write_json(storage.join(self.out, split, '_SUCCESS'), manifest)
@@ -287,6 +293,7 @@ def count_cost(self: Conversion):
         return {}
     return dict(
         patches_per_second=round(self.rows_written/self.write_s, 1),
+        read_requests=self.reads['requests'], read_bytes=self.reads['bytes'],
         worker_cpu_ms_per_patch=round(1e3*self.worker_cpu_s/self.rows_written, 3),
         python_cpu_s=round(self.worker_cpu_s, 2),
         phases={k: round(v, 3) for k, v in self.phases.items()},
@@ -365,16 +372,29 @@ def _write_all(run, spark, options):
             run.spark.stop()
 
 # %% ../nbs/23_convert.ipynb #5b3f8603
-def _read_and_plan(lease, meta, out, overwrite, resume, **options):
-    "Plan, and claim the place; returns the plan and the step read_metadata."
+def _read_and_plan(meta, **options):
+    "Plan; returns the plan and the step read_metadata."
     start = datetime.now().astimezone().isoformat(timespec='milliseconds')
     t0 = time.monotonic()
     plan = make_plan(meta, **options)
-    lease.check()
-    claim(out, plan, overwrite, resume)
     seconds = time.monotonic() - t0
     return plan, dict(name='read_metadata', duration=round(seconds, 4), timestamp=start,
                       status='finished', rows=plan.rows)
+
+# %% ../nbs/23_convert.ipynb #b18f697e
+def _check_spark(spark, master):
+    "Raise BenError when there can be no session."
+    if spark is None and not under_spark_submit():
+        check_master(master)
+        find_java()
+
+# %% ../nbs/23_convert.ipynb #cb61969e
+def _say_plan(plan, out):
+    "What is about to be done."
+    parts = sum(len(split.parts) for split in plan.splits.values())
+    empty = ' and '.join(name for name, split in plan.splits.items() if not split.rows)
+    note = f' (none in {empty})' if empty else ''
+    say(f"{counted(plan.rows)}{note} in {counted(parts, 'part', 'parts')} -> {out}; starting Spark")
 
 # %% ../nbs/23_convert.ipynb #f09f6f26
 def _start_profiler(out, p_name, step, params, lease):
@@ -394,13 +414,14 @@ def _say_closing_line(summary, out):
     skips = f"; {summary['skipped']} skipped, see profile/skipped.parquet" if summary['skipped'] else ''
     kept = summary['parts_kept']
     resumed = f"; {kept} of {summary['part_files']} parts were there already" if kept else ''
-    say(f"{summary['total_rows']:,} patches ({counts}) in {summary['total_duration']:.1f} s, "
+    say(f"{counted(summary['total_rows'])} ({counts}) in {summary['total_duration']:.1f} s, "
         f'{rate:,.0f} patches/s while writing, {size}{skips}{resumed} -> {out}')
 
 # %% ../nbs/23_convert.ipynb #caba4fcf
 def _say_nothing_to_do(earlier, out):
     rows = earlier['summary']['total_rows']
-    say(f'{rows:,} patches are there already, complete and of the same plan -> {out}')
+    are = 'is' if rows == 1 else 'are'
+    say(f'{counted(rows)} {are} there already, complete and of the same plan -> {out}')
 
 # %% ../nbs/23_convert.ipynb #4c2f021e
 @checked
@@ -410,16 +431,17 @@ def convert(
     frac: Share = 1.,            # share of every split
     seed: Whole = 42,            # of the sampling and of the order of rows
     bands: str = 'all',          # all, 10m, 20m, 60m, s1, s2, or names separated by commas
+    where: str = None,           # a condition over the metadata: "country == 'Finland' and month in (6, 7)"
     master: str = None,          # Spark master: local[*], spark://..., yarn; default: this machine's cores
     executor_mem: Memory = '4g', # heap of an executor
     driver_mem: Memory = '4g',   # heap of the driver's JVM
     core: Count = None,          # cores of an executor (2 on a cluster)
     n_executor: Count = None,    # executors (2 on a cluster); without --master: n_executor x core threads
     target_file_mb: Positive = 50,   # wanted size of a part file in MB
-    codec: Codec = 'zstd',       # of the pixels: zstd is the smallest, lz4 loads fastest
+    codec: Codec = 'balanced',   # zstd without radar; zstd: smallest; none: fastest to load; others save little
     p_name: FileName = 'conversion', # name of the profile: profile/NAME_profile.json
     on_error: OnError = 'fail',  # or skip patches whose files are missing or broken
-    max_skipped: Whole = 0,      # stop when more patches than this would be skipped
+    max_skipped: Whole = None,   # with --on-error skip: stop when more are skipped; default: no limit
     resume: bool = True,         # continue what an earlier run of the same plan has begun
     overwrite: bool = False,     # replace what is there
     spark: object = None,        # from Python: a SparkSession to use
@@ -428,15 +450,23 @@ def convert(
     out = str(out)
     params = {k: v for k, v in locals().items() if k != 'spark'}
     params['meta'] = meta if isinstance(meta, str) else 'a table'
-    plan_options = dict(frac=frac, seed=seed, bands=bands, target_file_mb=target_file_mb, codec=codec)
+    plan_options = dict(frac=frac, seed=seed, bands=bands, where=where, target_file_mb=target_file_mb,
+                        codec=codec)
     spark_options = dict(master=master, n_executor=n_executor, core=core, executor_mem=executor_mem,
                          driver_mem=driver_mem)
+    storage.check_folder(out, '--out')
+    say(f"Reading {params['meta']}")
+    plan, step = _read_and_plan(meta, **plan_options)
+    check_place(out, plan, overwrite, resume)
+    earlier = None if overwrite else earlier_profile(out, plan, on_error, p_name)
+    if earlier:
+        _say_nothing_to_do(earlier, out)
+        return earlier
+    check_sources(plan)
+    _check_spark(spark, master)
+    _say_plan(plan, out)
     with Lease(storage.join(out, '_LOCK'), 'conversion') as lease:
-        plan, step = _read_and_plan(lease, meta, out, overwrite, resume, **plan_options)
-        earlier = earlier_profile(out, plan, on_error, p_name)
-        if earlier:
-            _say_nothing_to_do(earlier, out)
-            return earlier
+        claim(out, plan, overwrite, resume)
         with _start_profiler(out, p_name, step, params, lease) as prof:
             run = Conversion(plan, out, on_error, max_skipped, prof, lease)
             run.resume()

@@ -12,8 +12,9 @@ import os
 import numpy as np
 import pandas as pd
 from .core import BenError, counted, human, say
+from .choose import choose
 from .commands import command
-from .frames import frame_url
+from .frames import frame_url, is_packed
 from .packing import read_index
 from .patches import REFERENCE, SPLITS, file_name, reference_file, s1_folder, s2_folder
 from .storage import exists, is_s3, isdir, join, local_path, parent
@@ -146,19 +147,29 @@ def absolute(url: str) -> str:
 def find_paths(
     meta: pd.DataFrame,   # at least patch_id and s1_name
     archive: str,         # folder or s3:// prefix of the archive, packed or not
-    needed=tuple(PATHS),  # columns whose files must be there
+    needed=PATHS,         # columns whose files must be there; the others are taken from the names
 ) -> pd.DataFrame:        # the same rows and columns plus s1_path, s2_path, reference_path; raises BenError
     "Where the files of each patch are, in folders and in packed files."
     archive = absolute(archive)
     tables = {kind: packed_index(archive, kind) for kind, _ in KINDS.values()}
     _check_kinds(archive, {KINDS[column][0]: tables[KINDS[column][0]] for column in needed})
     df = add_paths(meta, archive)
-    for column, (kind, name) in KINDS.items():
-        if tables[kind] is not None: df[column] = _frames(meta[name], archive, kind, tables[kind])
-    if tables['Reference_Maps'] is not None:
+    packed = [column for column in needed if tables[KINDS[column][0]] is not None]
+    for column in packed:
+        kind, name = KINDS[column]
+        df[column] = _frames(meta[name], archive, kind, tables[kind])
+    if 'reference_path' in packed:
         files = [file_name(patch, REFERENCE) for patch in meta.patch_id]
         df['reference_path'] = [join(frame, file) for frame, file in zip(df.reference_path, files)]
     return df
+
+# %% ../nbs/14_metadata.ipynb #e5b81bf4
+def _say_packed(df, archive):
+    "One line for each kind that is packed."
+    for column, (kind, _) in KINDS.items():
+        if not is_packed(df[column].iat[0]): continue
+        also = '; the folder beside it is not used' if isdir(join(archive, kind)) else ''
+        say(f'{kind}: packed{also}')
 
 # %% ../nbs/14_metadata.ipynb #c2e6f07c
 def write_new(
@@ -180,12 +191,14 @@ def gen_metadata(
     meta: str,                 # published metadata table: a local path or s3:// URL
     out: str,                  # the table to write, with paths
     archive: str = None,       # folder or s3:// prefix of the archive; default: where the metadata lies
+    where: str = None,         # only patches for which this holds, such as "country == 'Finland'"
     overwrite: bool = False,   # replace what is there
 ):                             # the table as DataFrame; raises BenError
     "Add s1_path, s2_path and reference_path to the metadata table."
     archive = absolute(archive or parent(meta))
-    df = find_paths(read_meta(meta), archive)
+    df = find_paths(choose(read_meta(meta), where), archive)
     write_new(str(out), table_bytes(df), overwrite)
+    _say_packed(df, archive)
     per_split = df.split.value_counts().reindex(SPLITS, fill_value=0)
     counts = ', '.join(f'{n:,} {split}' for split, n in per_split.items())
     say(f'{counted(len(df))} ({counts}) with paths below {archive} -> {out} ({human(size(out))})')

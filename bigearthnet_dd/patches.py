@@ -11,6 +11,7 @@ __all__ = ['BAND', 'BANDS', 'S1_BANDS', 'S2_BANDS', 'REFERENCE', 'BAND_SETS', 'S
 # %% ../nbs/08_patches.ipynb #692bf9da
 import functools
 import re
+import textwrap
 from dataclasses import dataclass
 import numpy as np
 from .core import BenError
@@ -315,7 +316,7 @@ def _legend_items(classes, kind, unlabeled):
     "A patch of colour and a name for each class."
     from matplotlib.patches import Patch
     nom = nomenclature(kind)
-    names = [name if len(name) < 44 else name[:41] + '...' for name in nom.names]
+    names = [textwrap.shorten(name, 44, placeholder=' …').replace(', …', ' …') for name in nom.names]
     items = [Patch(facecolor=nom.colours[c]/255, edgecolor='0.4', label=names[c]) for c in sorted(classes)]
     if unlabeled: items.append(Patch(facecolor=np.array(_GREY)/255, label='Unlabeled (ignored)'))
     return items

@@ -346,6 +346,7 @@ def other_parameters(
 ) -> dict:          # name -> (recorded value, value of now)
     "Parameters in which a recorded run differs from one that is asked for."
     had = {**DEFAULTS[kind], **had}
+    if params.get('on_error') == 'fail': but = (*but, 'max_skipped')      # means nothing then
     pairs = {k: (had.get(k), v) for k, v in clean(params).items() if k not in but}
     return {k: pair for k, pair in pairs.items() if not same_value(*pair)}
 

