@@ -19,6 +19,7 @@ COMMANDS = {                     # name behind `ben` -> (single name, module, fu
     'pack': ('pack-archive', 'packing', 'pack_archive'),
     'metadata': ('gen-metadata', 'metadata', 'gen_metadata'),
     'check': ('check-s3', 'check', 'check_s3'),
+    'plan': ('plan-costs', 'cost', 'plan_costs'),
     'convert': ('to-petastorm', 'convert', 'to_petastorm'),
     'train': ('train-model', 'train', 'train_model'),
     'predict': ('predict', 'predict', 'predict'),

@@ -15,15 +15,19 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 import numpy as np
-from .core import BenError, cpu_count, progress, say
+import pandas as pd
+from .core import BenError, counted, cpu_count, progress, say
 from .commands import Count, Share, command
-from .metadata import read_meta, sample_fraction
+from .frames import Frame, files_of, is_packed, open_frame, split_frame
+from .metadata import KINDS, absolute, read_meta, sample_fraction
 from .nomenclature import CLASSES19, UnknownCode, encode, multi_hot
+from .packing import digest, read_index
 from .patches import BAND, REFERENCE, S1_BANDS, S2_BANDS
 from .patches import PatchError, decode_tiff, file_name, file_urls, patch_place
 from .s3 import StorageError, is_s3
-from .storage import base, join, list_files, list_page
-from .storage import probe_write, read_many, write_json
+from .storage import base, exists, isdir, join, list_files, list_page
+from .storage import probe_write, read_json, read_many, read_place, read_stretch, size
+from .storage import write_json
 
 # %% ../nbs/15_check.ipynb #1b8758f2
 REASONS = dict(
@@ -31,6 +35,10 @@ REASONS = dict(
     empty='listing: the file has 0 bytes',
     wrong_size='listing: the size is impossible for this kind of file',
     extra='listing: a file in a patch folder that no patch has',
+    not_packed='packed: the index has no entry for the patch',
+    elsewhere='packed: the index says another place than the table does; gen-metadata writes it anew',
+    cut_off='packed: the packed file ends before the patch does',
+    checksum='deep, packed: the patch is not the one that was packed',
     denied='the credentials may not read the file',
     not_tiff='deep: the file does not begin like a TIFF',
     truncated='deep: the file cannot be decoded, it is damaged or cut off',
@@ -51,7 +59,7 @@ MILD = ('extra', 'nodata')
 class Finding(NamedTuple):
     "Something that is not as it should be."
     row: int        # of the patch in the table
-    kind: str       # band, 'reference_map' or 'extra'
+    kind: str       # band, 'reference_map' or 'extra'; of a packed patch also 'BigEarthNet-S1' and so on
     url: str        # the file
     reason: str     # a key of REASONS
     detail: str     # what was found and what was expected, or ''
@@ -109,6 +117,7 @@ def _listings(meta, chosen, s3):
         folders = _above(meta[column]) if column == 'reference_path' else meta[column]
         scenes = _above(folders)
         for scene, rows in scenes.groupby(scenes, sort=True).indices.items():
+            if is_packed(folders.iat[rows[0]]): continue
             wanted = {base(folders.iat[i]): i for i in rows[chosen[rows]]}
             if wanted: yield from _scene_listings(scene, wanted, len(rows), kinds, s3)
 
@@ -131,8 +140,8 @@ def _folders(listing, counts):
     if listing.patch:
         yield listing.patch, dict(keys)
         return
-    for folder, files in groupby(keys, key=lambda f: f[0].rpartition('/')[0]):
-        yield folder, {key.rpartition('/')[2]: n for key, n in files}
+    for folder, files in groupby(keys, key=lambda f: f[0].split('/')[0] if '/' in f[0] else ''):
+        yield folder, {key.removeprefix(f'{folder}/'): n for key, n in files}
 
 # %% ../nbs/15_check.ipynb #76daf671
 def _check_listing(listing):
@@ -191,6 +200,61 @@ class Report(dict):
         serious = any(n for reason, n in self['reasons'].items() if reason not in MILD)
         return int(serious or self['not_found'] > 0)
 
+# %% ../nbs/15_check.ipynb #30bd3e9f
+def _read_packed(file, kind):
+    "(index as DataFrame, bytes of the packed file); raises BenError when they do not belong together."
+    url = f"{file.removesuffix('.tar.zst')}.index.parquet"
+    about, table = read_index(url)
+    if about.kind != kind: raise BenError(f"'{url}' is the index of {about.kind}, not of {kind}.")
+    found = size(file)
+    if found > about.size:
+        raise BenError(f"'{file}' has {found:,} bytes, but its index is of a file of {about.size:,}: "
+                       'they do not belong together.')
+    return table.to_pandas().set_index('name'), found
+
+# %% ../nbs/15_check.ipynb #e8825c73
+def _packed_places(df, column, chosen):
+    "Where the chosen patches are packed: file, offset, length, row, name."
+    urls, names = df[column].to_numpy(), df[KINDS[column][1]].to_numpy()
+    rows = [row for row in np.flatnonzero(chosen).tolist() if is_packed(urls[row])]
+    places = pd.DataFrame([split_frame(urls[row])[0] for row in rows], columns=Frame._fields)
+    return places.assign(row=rows, name=names[rows])
+
+# %% ../nbs/15_check.ipynb #44bea53b
+def _compare_places(places, index, length):
+    "The places with a reason ('' where all is well), and the digest of each patch."
+    rows = index.index.get_indexer(places.name)
+    there = index.iloc[np.maximum(rows, 0)]
+    moved = (there.offset.to_numpy() != places.offset) | (there.length.to_numpy() != places.length)
+    faults = [rows < 0, moved, places.offset + places.length > length]
+    reason = np.select(faults, ['not_packed', 'elsewhere', 'cut_off'], '')
+    return places.assign(reason=reason, digest=there.digest.to_numpy())
+
+# %% ../nbs/15_check.ipynb #b7182444
+def _packed_findings(df, column, place):
+    "The finding for each file of a packed patch that is not where it should be."
+    url = df[column].iat[place.row]
+    for kind in _KINDS[column]:
+        file = url if kind == REFERENCE else join(url, file_name(place.name, kind))
+        yield Finding(place.row, kind, file, place.reason, '')
+
+# %% ../nbs/15_check.ipynb #13cc9f08
+def _check_packed(df, chosen, tally, counts, bar):
+    "Compare all packed files with their indices; returns {column: {row: digest}} of what is in place."
+    digests = {}
+    for column, (kind, _) in KINDS.items():
+        found = digests[column] = {}
+        for file, places in _packed_places(df, column, chosen).groupby('file'):
+            index, length = _read_packed(file, kind)
+            places = _compare_places(places, index, length)
+            for place in places[places.reason != ''].itertuples(index=False):
+                tally.add(_packed_findings(df, column, place))
+            sound = places[places.reason == '']
+            found.update(zip(sound.row, sound.digest))
+            counts.update(packed_files=1, other_folders=len(index) - len(places))
+            bar.update(len(places))
+    return digests
+
 # %% ../nbs/15_check.ipynb #7594fcfa
 def check(
     meta,                     # DataFrame or URL of the table with paths
@@ -206,7 +270,8 @@ def check(
     tally = Tally(len(df))
     with progress(total=3*int(chosen.sum()), desc='list', unit='folders') as bar:
         counts = _list_archive(df, chosen, tally, workers, bar)
-    if deep: _open_files(df, chosen, tally, workers)
+        digests = _check_packed(df, chosen, tally, counts, bar)
+    if deep: _open_files(df, chosen, tally, workers, digests)
     times = _times(start)
     return _report(df, chosen, tally, counts, dict(frac=frac, deep=deep), times)
 
@@ -243,21 +308,39 @@ def _report(df, chosen, tally, counts, asked, times):
         keys_listed=counts['keys'],
         list_calls=counts['list_calls'],
         folders_of_other_patches=counts['other_folders'],
+        packed_files=counts['packed_files'],
         **times,
     )
+
+# %% ../nbs/15_check.ipynb #4ae2611b
+def _check_out(out, meta, overwrite):
+    "Raise BenError when something is there that is no report about this table."
+    if isdir(out): raise BenError(f"--out '{out}' is a folder; the name of a file is expected.")
+    if overwrite or not exists(out): return
+    try:
+        old = read_json(out)
+    except BenError:
+        old = None
+    if not isinstance(old, dict) or old.get('table') != absolute(meta):
+        raise BenError(f"'{out}' exists and is no report of check-s3 about '{meta}': "
+                       'choose another --out, or replace it with --overwrite.')
 
 # %% ../nbs/15_check.ipynb #cd13cd0c
 @command
 def check_s3(
-    meta: str,              # table with paths, from gen-metadata
-    out: str,               # JSON report to write
-    frac: Share = 1.0,      # share of the patches to check, stratified by split
-    workers: Count = 50,    # requests in flight
-    deep: bool = False,     # also open every file and look at what is in it
-):                          # the report; exit code 1 when something is wrong
+    meta: str,                 # table with paths, from gen-metadata
+    out: str,                  # JSON report to write; one of the same table is replaced
+    frac: Share = 1.0,         # share of the patches to check, stratified by split
+    workers: Count = 50,       # requests in flight
+    deep: bool = False,        # also open every file and look at what is in it
+    overwrite: bool = False,   # replace whatever file is there
+):                             # the report; exit code 1 when something is wrong
     "Check that every file of every patch is in the archive (S3 or a local folder)."
+    df = read_meta(meta, paths=True)
+    _check_out(out, meta, overwrite)
     probe_write(out)
-    report = check(meta, frac, workers, deep)
+    report = check(df, frac, workers, deep)
+    report['table'] = absolute(meta)
     write_json(out, report)
     _say_report(report, out)
     return report
@@ -266,7 +349,7 @@ def check_s3(
 def _say_report(report, out):
     "The report in a few lines."
     reasons = ', '.join(f'{n:,} {r}' for r, n in report['reasons'].items()) or 'nothing wrong'
-    done = f"{report['total_checked']:,} patches, {report['files_checked']:,} files checked"
+    done = f"{counted(report['total_checked'])}, {report['files_checked']:,} files checked"
     say(f"{done} in {report['duration']:.1f} s: {reasons} -> {out}")
     for f in report['findings'][:5]:
         say(f"  {f['reason']:>15}  {f['url']}" + (f" ({f['detail']})" if f['detail'] else ''))
@@ -281,14 +364,20 @@ class PatchFile(NamedTuple):
     kind: str       # band or 'reference_map'
     url: str
     place: tuple    # (EPSG code, easting, northing) where it should lie
+    digest: bytes   # of its packed patch, from the index; None when it is not packed
+
+# %% ../nbs/15_check.ipynb #82cd29f1
+def _column(kind):
+    "The column of the table that says where a band or the map is."
+    return next(column for column, kinds in _KINDS.items() if kind in kinds)
 
 # %% ../nbs/15_check.ipynb #06233321
 def _patch_files(rows):
     "The files of [(number, metadata row as dict)]."
     for i, patch in rows:
-        place = patch_place(patch['patch_id'])
+        place, digests = patch_place(patch['patch_id']), patch.get('digests', {})
         for kind, url in file_urls(patch).items():
-            yield PatchFile(i, patch, kind, url, place)
+            yield PatchFile(i, patch, kind, url, place, digests.get(_column(kind)))
 
 # %% ../nbs/15_check.ipynb #91463bb7
 def _georeference(data):
@@ -367,6 +456,33 @@ def _no_aws_session():
     from rasterio.session import DummySession
     return Env(DummySession())
 
+# %% ../nbs/15_check.ipynb #0afbc2c8
+def _frame_of(file): return file.url.rpartition('/')[0] if is_packed(file.url) else file.url
+
+def _read_unit(url):
+    "The piece of a tar in a frame, or the bytes of a file that is not packed; raises StorageError."
+    if not is_packed(url): return read_place(url)
+    return open_frame(read_stretch(*split_frame(url)[0]), url)
+
+def _units_to_read(rows):
+    "[(what is read at once, [its PatchFiles])]: frames and files."
+    files = [f for f in _patch_files(rows) if f.digest or not is_packed(f.url)]
+    return [(url, list(some)) for url, some in groupby(files, key=_frame_of)]
+
+# %% ../nbs/15_check.ipynb #07a1f22f
+def _unit_findings(files, data):
+    "What is wrong with the files of one frame, or with one file; `data` is bytes or a StorageError."
+    first = files[0]
+    if not is_packed(first.url): return deep_findings(first, data)
+    whole = first._replace(kind=KINDS[_column(first.kind)][0], url=_frame_of(first))
+    if isinstance(data, StorageError): return deep_findings(whole, data)
+    found = digest(data)
+    if found != first.digest.hex():
+        detail = f'its digest is {found}: the index says {first.digest.hex()}'
+        return [Finding(whole.row, whole.kind, whole.url, 'checksum', detail)]
+    contents = files_of(data)
+    return [each for file in files for each in deep_findings(file, contents[base(file.url)])]
+
 # %% ../nbs/15_check.ipynb #ba39a9e6
 REFUSED = 30   # so many refusals and nothing else: it is a policy, not a file
 
@@ -375,24 +491,29 @@ def deep_rows(
     workers: int = 32,    # requests in flight
 ) -> list:                # of Finding; raises BenError when all files are refused
     "What is wrong with the content of the files of some patches."
-    files = list(_patch_files(rows))
-    contents = read_many([f.url for f in files], workers, on_error='return')
+    units = _units_to_read(rows)
+    contents = read_many([url for url, _ in units], workers, 'return', _read_unit)
     findings, refused = [], 0
     with _no_aws_session():
-        for n, (file, (_, data)) in enumerate(zip(files, contents), 1):
+        for n, ((_, files), (_, data)) in enumerate(zip(units, contents), 1):
             refused += getattr(data, 'reason', '') == 'denied'
-            if refused == n == min(REFUSED, len(files)):
+            if refused == n == min(REFUSED, len(units)):
                 raise BenError(f'All of the first {n} files were refused, so the check was stopped. {data}')
-            findings += deep_findings(file, data)
+            findings += _unit_findings(files, data)
     return findings
 
 # %% ../nbs/15_check.ipynb #352214c0
 _DEEP_COLUMNS = ('patch_id', 's1_name', 'labels', 's1_path', 's2_path', 'reference_path')
 
-def _open_files(meta, chosen, tally, workers, chunk=32):
-    "The deep check of the chosen rows, on all cores."
+def _deep_row(row, meta, digests):
+    "What the deep check needs of a row of the table."
     columns = [c for c in _DEEP_COLUMNS if c in meta]
-    rows = [(i, meta.loc[i, columns].to_dict()) for i in np.flatnonzero(chosen)]
+    packed = {column: found[row] for column, found in digests.items() if row in found}
+    return row, dict(meta.loc[row, columns].to_dict(), digests=packed)
+
+def _open_files(meta, chosen, tally, workers, digests, chunk=32):
+    "The deep check of the chosen rows, on all cores."
+    rows = [_deep_row(int(row), meta, digests) for row in np.flatnonzero(chosen)]
     shares = [rows[i:i + chunk] for i in range(0, len(rows), chunk)]
     with progress(total=len(rows), desc='open') as bar:
         for share, findings in zip(shares, _deep_results(shares, workers)):

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['PER_DECADE', 'FARTHEST', 'OTHER_MACHINE', 'ARCHIVE', 'TOO_SMALL', 'extrapolate', 'Rate', 'Time', 'continued',
-           'conversion_work', 'training_work', 'Recorded', 'written_conversions', 'written_trainings',
-           'recorded_conversions', 'recorded_trainings', 'conversion_time', 'training_time', 'published_gpu_time',
-           'packing_time', 'Rates', 'own_runs', 'find_rates', 'Item', 'convert_item', 'train_item', 'pack_item',
-           'item_columns', 'cost_text', 'plan_costs', 'forecasts']
+           'conversion_scale', 'training_images', 'training_scale', 'Recorded', 'written_conversions',
+           'written_trainings', 'recorded_conversions', 'recorded_trainings', 'expected_time', 'conversion_time',
+           'training_time', 'published_gpu_time', 'packing_time', 'Rates', 'own_runs', 'find_rates', 'Item',
+           'convert_item', 'train_item', 'pack_item', 'item_columns', 'cost_text', 'is_on_s3', 'plan_costs',
+           'forecasts']
 
-# %% ../nbs/37b_cost.ipynb #1ebe4fc3
-from dataclasses import dataclass, replace
+# %% ../nbs/37b_cost.ipynb #e5b13ccf
+from dataclasses import dataclass
 from typing import NamedTuple
 import numpy as np
 from . import storage
@@ -59,15 +60,17 @@ class Time(NamedTuple):
     fold: float         # how many times the largest recorded run
     source: str         # a sentence: from which runs, how far
 
-# %% ../nbs/37b_cost.ipynb #cb595841
+# %% ../nbs/37b_cost.ipynb #4360b56a
 def continued(
-    rate: Rate,            # recorded runs
-    work: float,           # to predict, in the unit of `rate.work`
-    doubt: float = 0.,     # standard deviation of ln(time) that this case adds
-):                         # Time, or None when it is more than FARTHEST times the largest run
+    rate: Rate,               # recorded runs
+    work: float,              # to predict, in the unit of `rate.work`
+    doubt: float = 0.,        # standard deviation of ln(time) that this case adds
+    fold: float = None,       # times the largest run, default: by work
+    farthest: int = FARTHEST, # beyond so many times nothing is claimed
+):                            # Time, or None when it is too far
     "Continue recorded runs to another amount of work, with an honest interval."
-    fold = max(1., work/max(rate.work))
-    if fold > FARTHEST: return None
+    fold = max(1., fold or work/max(rate.work))
+    if fold > farthest: return None
     seconds, half = _line(rate, work)
     factor = np.exp(1.96*np.hypot(np.hypot(rate.doubt, doubt), PER_DECADE*np.log10(fold)))
     low, high = max(seconds - half, seconds/10)/factor, (seconds + half)*factor
@@ -99,67 +102,70 @@ _CONVERSIONS = '''
 2 4000 12.0 12.4 10.9
 '''
 
-# %% ../nbs/37b_cost.ipynb #c949e401
+# %% ../nbs/37b_cost.ipynb #067d7503
 _TRAININGS = '''
   99   51  50   54  44
  198  102 100   84 102
 1982 1019 999  408 307
 '''
-_EPOCHS, _WIDTH = 2, 8      # of these trainings
+_EPOCHS, _WIDTH, _CORES = 2, 8, 2      # of these trainings and their machine
 
 # %% ../nbs/37b_cost.ipynb #ead27752
 _PACKED_PATCHES, _PACKING_SECONDS = 4000, (18.7, 18.7, 31.5)
 _GPU_IMAGES, _GPU_SECONDS = 10*23787, 1555.      # reference project: images trained on, seconds
 
-# %% ../nbs/37b_cost.ipynb #d5c3dff0
-_SHARED = .8                   # rate grows as workers to this power
-_PER_DOUBLING = .15            # standard deviation of ln(time) for each doubling of the workers
+# %% ../nbs/37b_cost.ipynb #840ca007
+_SHARED = .8         # the rate grows as the workers to this power
 
-def conversion_work(
-    patches: int,   # to convert
-    workers: int,   # executors times cores
-) -> float:         # patches of one worker that take as long
-    "The work of a conversion."
-    return patches/workers**_SHARED
+def conversion_scale(
+    workers: int,    # executors times cores
+) -> float:          # time of a patch, as a multiple of one worker's
+    "How workers change the time of a conversion."
+    return workers**-_SHARED
 
-# %% ../nbs/37b_cost.ipynb #2a1b16f8
-def training_work(
-    counts: dict,            # split -> patches
-    epochs: int,             # passes over the training split
-    width: int = _WIDTH,     # of the U-Net
-    replicas: int = 1,       # GPUs; they share as workers do
-) -> float:                  # images of a U-Net of width 8
-    "The work of a training."
+# %% ../nbs/37b_cost.ipynb #e27a695e
+def training_images(
+    counts: dict,    # split -> patches
+    epochs: int,     # passes over the training split
+) -> float:          # images, those of the other splits counted as a third
+    "The amount of a training."
     seen = counts['train'] + counts.get('validation', 0)/3
-    images = epochs*seen + counts.get('test', 0)/3
-    return images*(width/_WIDTH)**1.4/replicas**_SHARED
+    return epochs*seen + counts.get('test', 0)/3
 
-# %% ../nbs/37b_cost.ipynb #6f0dd24e
+def training_scale(
+    width: int,         # of the U-Net
+    workers: int = 1,   # GPUs that share the work, or cores of the processor
+) -> float:             # time of an image, as a multiple of width 8 on one of them
+    "How width and hardware change the time of a training."
+    return (width/8)**1.4/workers**_SHARED
+
+# %% ../nbs/37b_cost.ipynb #eef9a10b
 class Recorded(NamedTuple):
     "Runs of one kind that times are continued from."
-    points: list     # conversions: (workers, patches, seconds); trainings: (work, seconds)
+    points: list     # (amount, scale, seconds) of each run
     source: str      # whose runs, in words
     doubt: float     # standard deviation of ln(time) that the source adds
 
 def _numbers(text): return [[float(word) for word in line.split()] for line in text.strip().splitlines()]
 
-# %% ../nbs/37b_cost.ipynb #cb99555d
+# %% ../nbs/37b_cost.ipynb #4838ae2e
 OTHER_MACHINE = .35     # standard deviation of ln(time) of another machine: known to a factor of two
 
 _RECORD = 'runs of experiments/scaling (2026-11-23, 2 cores, simulated, local disk)'
 
 def written_conversions():    # Recorded
     "The conversions that are written down on this page."
-    points = [(int(count), n, s) for count, n, *times in _numbers(_CONVERSIONS) for s in times]
+    lines = _numbers(_CONVERSIONS)
+    points = [(n, conversion_scale(workers), s) for workers, n, *times in lines for s in times]
     return Recorded(points, f'{len(points)} {_RECORD}', OTHER_MACHINE)
 
-# %% ../nbs/37b_cost.ipynb #347edaa6
+# %% ../nbs/37b_cost.ipynb #e658910b
 def written_trainings():      # Recorded
     "The trainings that are written down on this page."
     points = []
     for *counts, first, second in _numbers(_TRAININGS):
-        work = training_work(dict(zip(SPLITS, counts)), _EPOCHS)
-        points += [(work, first), (work, second)]
+        images = training_images(dict(zip(SPLITS, counts)), _EPOCHS)
+        points += [(images, training_scale(_WIDTH, _CORES), s) for s in (first, second)]
     return Recorded(points, f'{len(points)} {_RECORD}, a U-Net of width {_WIDTH}', OTHER_MACHINE)
 
 # %% ../nbs/37b_cost.ipynb #2a60280e
@@ -173,25 +179,29 @@ def _whose(rows):
     when = ' to '.join(dict.fromkeys((days[0], days[-1])))
     return f"{len(rows)} runs of {names} ({when}, {rows[0]['host']})"
 
-# %% ../nbs/37b_cost.ipynb #ceddf5c8
+# %% ../nbs/37b_cost.ipynb #b380daf7
+def _workers(r): return (r['executors'] or 1)*(r['params'].get('core') or 1)
+
 def recorded_conversions(
     runs: list,   # rows of load_runs, of one machine
 ):                # Recorded, or None when they tell no rate
     "The conversions of a record."
     rows = [r for r in usable(runs, 'conversion') if r['rows'] and not r['foreign']]
     if not any(_writing_share(r) > .5 for r in rows): return None
-    points = [((r['executors'] or 1)*(r['params'].get('core') or 1), r['rows'], r['seconds']) for r in rows]
+    points = [(r['rows'], conversion_scale(_workers(r)), r['seconds']) for r in rows]
     return Recorded(points, _whose(rows), 0.)
 
-# %% ../nbs/37b_cost.ipynb #30a7e956
+# %% ../nbs/37b_cost.ipynb #748f469e
 def _on_gpus(r): return bool(r['profile']['host_info'].get('gpus') and r['gpus'])
 
-def _work_of(r):
-    "The work of a recorded training, or None when its profile lacks what it takes."
+def _training_point(r):
+    "Amount, scale and seconds of a recorded training; None when its profile lacks what that takes."
     counts = {split: r['summary'].get(f'{split}_samples') or 0 for split in SPLITS}
     epochs = r['summary'].get('epochs_completed')
     if not counts['train'] or not epochs: return None
-    return training_work(counts, epochs, r['params'].get('width') or 32, r['gpus'] or 1)
+    workers = r['gpus'] if _on_gpus(r) else r['cores']
+    scale = training_scale(r['params'].get('width') or 32, workers or 1)
+    return training_images(counts, epochs), scale, r['seconds']
 
 def recorded_trainings(
     runs: list,          # rows of load_runs, of one machine
@@ -199,44 +209,56 @@ def recorded_trainings(
 ):                       # Recorded, or None without any
     "The U-Net trainings of a record."
     rows = [r for r in usable(runs, 'training') if not r['foreign'] and _on_gpus(r) == gpus]
-    rows = [r for r in rows if r['params'].get('model', 'unet') == 'unet' and _work_of(r)]
-    return Recorded([(_work_of(r), r['seconds']) for r in rows], _whose(rows), 0.) if rows else None
+    rows = [r for r in rows if r['params'].get('model', 'unet') == 'unet' and _training_point(r)]
+    return Recorded([_training_point(r) for r in rows], _whose(rows), 0.) if rows else None
 
-# %% ../nbs/37b_cost.ipynb #3de749e3
+# %% ../nbs/37b_cost.ipynb #b217bb8d
+_PER_DOUBLING = .15       # standard deviation of ln(time) for each doubling of the scale
+
+def expected_time(
+    recorded: Recorded,
+    amount: float,            # patches or images
+    scale: float,             # as of conversion_scale or training_scale
+    farthest: int = FARTHEST, # beyond so many times the largest amount nothing is claimed
+):                            # Time, or None when it is too far
+    "How long a run takes, from recorded ones."
+    alike = [p for p in recorded.points if p[1] == scale]
+    chosen = alike if len({n for n, _, _ in alike}) > 2 else recorded.points
+    amounts, scales, seconds = zip(*chosen)
+    doublings = min(abs(np.log2(scale/s)) for s in scales)
+    rate = Rate([n*s for n, s in zip(amounts, scales)], seconds, recorded.source, recorded.doubt)
+    return continued(rate, amount*scale, _PER_DOUBLING*doublings, amount/max(amounts), farthest)
+
+# %% ../nbs/37b_cost.ipynb #bd9b136e
 _S3_TIMES, _S3_DOUBT = 16.6/3.7, .3
+_TRAINING_FARTHEST = 1000
 
 def conversion_time(
-    recorded,             # Recorded
+    recorded: Recorded,
     patches: int,         # to convert
     workers: int,         # executors times cores
     s3: bool = False,     # read the archive's files from S3
 ):                        # Time, or None when the runs are too small
     "How long a conversion takes."
-    alike = [p for p in recorded.points if p[0] == workers]
-    chosen = alike if len({n for _, n, _ in alike}) > 2 else recorded.points
-    doublings = min(abs(np.log2(workers/count)) for count, _, _ in chosen)
-    work = [conversion_work(n, count) for count, n, _ in chosen]
-    rate = Rate(work, [s for _, _, s in chosen], recorded.source, recorded.doubt)
-    doubt = np.hypot(_PER_DOUBLING*doublings, _S3_DOUBT*s3)
-    time = continued(rate, conversion_work(patches, workers), doubt)
-    return _slower(time, _S3_TIMES) if s3 and time else time
+    time = expected_time(recorded, patches, conversion_scale(workers))
+    if time is None or not s3: return time
+    wider = np.exp(1.96*_S3_DOUBT)
+    seconds, low, high = (_S3_TIMES*s for s in time[:3])
+    return Time(seconds, low/wider, high*wider, time.fold, f'{time.source}, times {_S3_TIMES:.1f} for S3')
 
-# %% ../nbs/37b_cost.ipynb #07f8d703
-def _slower(time, times):
-    "A time multiplied by a factor that the source names."
-    note = f'{time.source}, times {times:.1f} for S3'
-    return Time(time.seconds*times, time.low*times, time.high*times, time.fold, note)
-
-# %% ../nbs/37b_cost.ipynb #fd796722
+# %% ../nbs/37b_cost.ipynb #606b4a60
 def training_time(
-    recorded,             # Recorded
-    work: float,          # as of training_work
-):                        # Time, or None when the runs are too small
+    recorded: Recorded,
+    counts: dict,       # split -> patches
+    epochs: int,        # passes over the training split
+    width: int,         # of the U-Net
+    workers: int,       # GPUs, or cores of the processor
+):                      # Time, or None when the runs are too small
     "How long a training takes."
-    work_of, seconds = zip(*recorded.points)
-    return continued(Rate(work_of, seconds, recorded.source, recorded.doubt), work)
+    images, scale = training_images(counts, epochs), training_scale(width, workers)
+    return expected_time(recorded, images, scale, _TRAINING_FARTHEST)
 
-# %% ../nbs/37b_cost.ipynb #2937b360
+# %% ../nbs/37b_cost.ipynb #da018d47
 _GPU_DOUBT = .7        # standard deviation of ln(time): another network, loader and GPU
 
 def published_gpu_time(
@@ -245,12 +267,12 @@ def published_gpu_time(
     gpus: int,       # that share the work
 ):                   # Time
     "What the reference project's single run on one GPU suggests, whatever the network."
-    seconds = training_work(counts, epochs, replicas=gpus)*_GPU_SECONDS/_GPU_IMAGES
+    seconds = training_images(counts, epochs)/gpus**_SHARED*_GPU_SECONDS/_GPU_IMAGES
     factor = np.exp(1.96*_GPU_DOUBT)
     source = 'one run of the reference project on a GPU that it does not name, another network and loader'
     return Time(seconds, seconds/factor, seconds*factor, 1., source)
 
-# %% ../nbs/37b_cost.ipynb #1442d3da
+# %% ../nbs/37b_cost.ipynb #4515e746
 _TABLE, ARCHIVE = 480_038, 549_488
 
 def packing_time(
@@ -266,7 +288,7 @@ def packing_time(
     source = f'3 runs of experiments/packing (2026-11-24, 2 cores, simulated), continued {fold:,.0f}-fold'
     return Time(rate, rate/factor, rate*factor, fold, source)
 
-# %% ../nbs/37b_cost.ipynb #58a79307
+# %% ../nbs/37b_cost.ipynb #761c030f
 class Rates(NamedTuple):
     "What times are continued from."
     conversion: Recorded
@@ -280,7 +302,7 @@ def own_runs(record):
     host = host_info()['hostname']
     return [r for r in load_runs(names, record) if r['host'] == host] if names else []
 
-# %% ../nbs/37b_cost.ipynb #7eb4353c
+# %% ../nbs/37b_cost.ipynb #5a1937f5
 def find_rates(
     runs: list = (),    # rows of load_runs, of this machine
 ) -> Rates:
@@ -289,7 +311,7 @@ def find_rates(
     gpu = recorded_trainings(runs, gpus=True)
     return Rates(conversion or written_conversions(), training or written_trainings(), gpu)
 
-# %% ../nbs/37b_cost.ipynb #ec759ac2
+# %% ../nbs/37b_cost.ipynb #d00aa7fe
 class Item(NamedTuple):
     "What one step takes."
     what: str                # pack, convert or train
@@ -301,7 +323,7 @@ class Item(NamedTuple):
     time: Time = None        # None: the recorded runs are too small
     dollars: tuple = None    # expected, low, high
 
-# %% ../nbs/37b_cost.ipynb #ec272d56
+# %% ../nbs/37b_cost.ipynb #fed87066
 def _dollars(time, cores, gpus=0, reads=0, writes=0, prices=PRICES):
     "Expected, low and high cost of a time on so many cores and GPUs, with its requests."
     if time is None: return None
@@ -309,7 +331,7 @@ def _dollars(time, cores, gpus=0, reads=0, writes=0, prices=PRICES):
     requests = reads/1000*prices['get_1000'] + writes/1000*prices['put_1000']
     return tuple(seconds/3600*an_hour + requests for seconds in time[:3])
 
-# %% ../nbs/37b_cost.ipynb #5770d311
+# %% ../nbs/37b_cost.ipynb #600765f3
 def convert_item(
     counts: dict,     # split -> patches
     bands,            # choice of bands, as for the conversion
@@ -328,7 +350,7 @@ def convert_item(
     dollars = _dollars(time, workers, reads=reads, writes=writes, prices=prices)
     return Item('convert', n, files, n*size/1e9, n*patch_bytes(names)/1e9, reads + writes, time, dollars)
 
-# %% ../nbs/37b_cost.ipynb #6e08c972
+# %% ../nbs/37b_cost.ipynb #ff0712a5
 def train_item(
     counts: dict,     # split -> patches
     bands,            # choice of bands in the store
@@ -346,12 +368,12 @@ def train_item(
         time = published_gpu_time(counts, epochs, gpus)
     else:
         recorded = rates.gpu if gpus else rates.training
-        time = training_time(recorded, training_work(counts, epochs, width, gpus or 1))
+        time = training_time(recorded, counts, epochs, width, gpus or cores)
     dollars = _dollars(time, cores, gpus, prices=prices)
     return Item('train', counts['train'], None, size, None, None, time, dollars)
 
-# %% ../nbs/37b_cost.ipynb #a9818def
-_PUBLISHED_GB = 144.1        # of the published files when unpacked
+# %% ../nbs/37b_cost.ipynb #c7aafe89
+_PUBLISHED_GB = 144.1        # of all GeoTIFFs; the published files are somewhat smaller
 
 def pack_item(
     patches: int,     # listed in the metadata table
@@ -361,9 +383,9 @@ def pack_item(
     "What packing the published files takes."
     n = ARCHIVE if patches == _TABLE else patches
     size, time = _PUBLISHED_GB*n/ARCHIVE, packing_time(n, cores)
-    return Item('pack', n, None, size, None, None, time, _dollars(time, cores, prices=prices))
+    return Item('pack', n, None, size, size, None, time, _dollars(time, cores, prices=prices))
 
-# %% ../nbs/37b_cost.ipynb #3ac9efd7
+# %% ../nbs/37b_cost.ipynb #f186d111
 def _minutes(seconds): return f'{seconds/60:,.1f}' if seconds < 600 else f'{seconds/60:,.0f}'
 def _interval(low, high): return f'{low} to {high}'
 def _amount(value): return '' if value is None else f'{value:,.0f}' if value >= 10 else f'{value:.2f}'
@@ -384,7 +406,7 @@ def item_columns(
     return {**columns, 'minutes': _minutes(item.time.seconds), '95 % interval': f'{low} to {high}',
             'dollars': dollars[0], 'interval of it': f'{dollars[1]} to {dollars[2]}'}
 
-# %% ../nbs/37b_cost.ipynb #b6eae513
+# %% ../nbs/37b_cost.ipynb #a1cb7ef2
 TOO_SMALL = 'the recorded runs are too small: nothing is claimed beyond {farthest} times the largest'
 
 def cost_text(
@@ -397,14 +419,16 @@ def cost_text(
     sources = [f'  {i.what}: {i.time.source if i.time else too_small}' for i in items]
     return '\n'.join([table, 'minutes are judged by', *sources])
 
-# %% ../nbs/37b_cost.ipynb #eea25b90
-def _is_on_s3(meta):
+# %% ../nbs/37b_cost.ipynb #f6c65926
+def is_on_s3(
+    meta: str,   # URL of a metadata table
+) -> bool:
     "Whether the files of a table's patches lie in S3; a table without paths: where the table lies."
     table = storage.read_table(meta, columns=['s2_path'])
     if 's2_path' not in table or not len(table): return storage.is_s3(meta)
     return storage.is_s3(table['s2_path'].iloc[0])
 
-# %% ../nbs/37b_cost.ipynb #ac97d7fc
+# %% ../nbs/37b_cost.ipynb #fa55f1b1
 @command
 def plan_costs(
     meta: str,                       # URL of the metadata table, with or without paths
@@ -426,12 +450,12 @@ def plan_costs(
     rates = find_rates(own_runs(record))
     items = [
         pack_item(sum(rows.values()), cores, prices),
-        convert_item(counts, bands, target_file_mb, cores, rates, _is_on_s3(meta), prices),
+        convert_item(counts, bands, target_file_mb, cores, rates, is_on_s3(meta), prices),
         train_item(counts, bands, epochs, width, cores, gpus, rates, prices)]
     say(cost_text(items))
     return items
 
-# %% ../nbs/37b_cost.ipynb #d4a73358
+# %% ../nbs/37b_cost.ipynb #b522784a
 def forecasts(
     runs,      # rows of load_runs
     targets=(240_019, 480_038, 549_488),   # half the patches without snow and clouds, all those, the archive

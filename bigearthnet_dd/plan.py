@@ -191,7 +191,7 @@ def _check_share(before, after, frac):
                        f'take more than {.5/n[split]:.2g}.')
 
 # %% ../nbs/22_plan.ipynb #4326665a
-Codec = Literal['zstd', 'lz4', 'snappy', 'none']
+Codec = Literal['balanced', 'zstd', 'none', 'lz4', 'snappy']     # those of `store.CODECS`
 CODECS = get_args(Codec)
 
 def _plan_options(frac, seed, bands, codec, level, target_file_mb, where):

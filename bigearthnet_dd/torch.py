@@ -13,15 +13,17 @@ from .core import BenError, cpu_count
 from .images import MEMORY
 from .loading import Loader
 
-# %% ../nbs/28b_torch.ipynb #298c3de5
+# %% ../nbs/28b_torch.ipynb #8fe74e0a
 def as_tensors(
     batch,   # array, or a tuple, list or dict of what this takes
-):           # the same with tensors; images (N, H, W, C) become (N, C, H, W), nothing is copied
+):           # the same with tensors; images (N, H, W, C) become (N, C, H, W), no pixel is copied
     "What the engine gives, for PyTorch."
     if isinstance(batch, dict):
         return {name: as_tensors(part) for name, part in batch.items()}
     if isinstance(batch, (tuple, list)):
         return tuple(as_tensors(part) for part in batch)
+    if batch.dtype.kind == 'U':
+        return batch.tolist()                    # patch_ids stay words
     tensor = torch.from_numpy(batch)
     return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
 
@@ -84,10 +86,15 @@ def _engine(self: StoreDataset) -> Loader:
         if not self.channels_last: self.loader.assembler.pool = PlanarMemory()
     return self.loader
 
-# %% ../nbs/28b_torch.ipynb #9596e9ea
+# %% ../nbs/28b_torch.ipynb #51af72da
 @patch
 def __getstate__(self: StoreDataset):
     return self.__dict__ | dict(loader=None)        # it has locks and threads; the next process makes its own
+
+@patch(as_prop=True)
+def bands(self: StoreDataset) -> tuple:
+    "Names of the channels, in their order."
+    return self._engine().bands
 
 @patch
 def __len__(self: StoreDataset):

@@ -143,9 +143,10 @@ def guard(notebook, log, flags, report):
         code = reap(lambda ended: pid in ended)[pid]
         patience = time.monotonic() + 10
         reap(lambda ended: time.monotonic() > patience)
-    finally:                                         # Ctrl-C ends up here too
-        left = kill_all(descendants(recursive=True))
-        reap(lambda ended: False)
+    except KeyboardInterrupt:                        # whoever pressed Ctrl-C wants all of it to end
+        code = 130
+    left = kill_all(descendants(recursive=True))
+    reap(lambda ended: False)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     report.write_text(json.dumps(dict(code=code, left=left, cpu=used.ru_utime + used.ru_stime)))
 
@@ -176,12 +177,16 @@ class NotebookTest:
         return lines + [f'left running: {command}' for command in report['left']], report['cpu']
 
 
-def show_running(running):
-    "On a terminal: what is being tested right now."
+def show_running(running, silent):
+    "Say what is being tested: always on a terminal, elsewhere after a minute of silence (then it is True)."
+    names = ', '.join(f'{test.name} {time.time() - test.start:.0f} s' for test in running)
     if sys.stdout.isatty():
-        names = ', '.join(f'{test.name} {time.time() - test.start:.0f} s' for test in running)
         sys.stdout.write(f'\r\x1b[K{names[:shutil.get_terminal_size().columns - 1]}')
         sys.stdout.flush()
+    elif silent > 60:
+        print(f'     running: {names}', flush=True)
+        return True
+    return False
 
 
 DUMP = '''
@@ -247,7 +252,7 @@ def run_notebooks(flags):
     wait = share_spark_classes()
     load_libraries()
     wait()
-    waiting, running, took = chosen_notebooks(), [], known_times()
+    waiting, running, took, spoke = chosen_notebooks(), [], known_times(), time.time()
     while waiting or running:
         while waiting and len(running) < workers():
             running.append(NotebookTest(waiting.pop(0), flags))
@@ -257,7 +262,9 @@ def run_notebooks(flags):
             took[test.name] = dict(seconds=round(seconds, 1), cpu=round(cpu, 1))
             (build/'times.json').write_text(json.dumps(took, indent=1))
             yield test.name, problems, seconds, cpu
-        show_running(running)
+            spoke = time.time()
+        if show_running(running, time.time() - spoke):
+            spoke = time.time()
         time.sleep(.1)
 
 
@@ -322,6 +329,11 @@ def main(flags):
     before, place = outside(), private_places()
     try:
         return report(itertools.chain(run_checks(), run_notebooks(flags), nothing_left(before, place)))
+    except KeyboardInterrupt:                      # the guards end what they have started
+        for guarding in multiprocessing.active_children():
+            guarding.join()
+        print('\nstopped')
+        return 130
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
