@@ -92,7 +92,7 @@ FUNCTIONS = dict(conversion=convert, training=train)
 # %% ../nbs/36_runs.ipynb #c271ffc2
 SET_BY_BATCH = dict(                  # parameters of these functions that nobody chooses for a whole batch
     conversion=('meta', 'out', 'frac', 'n_executor', 'p_name', 'resume', 'overwrite', 'spark'),
-    training=('data', 'gpus', 'seed', 'p_name', 'resume', 'out', 'quiet', 'callbacks', 'devices'))
+    training=('data', 'gpus', 'seed', 'p_name', 'resume', 'overwrite', 'out', 'quiet', 'callbacks', 'devices'))
 
 # %% ../nbs/36_runs.ipynb #f257c7fa
 def default_values(
