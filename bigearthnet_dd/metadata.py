@@ -14,7 +14,7 @@ import pandas as pd
 from .core import BenError, counted, human, say
 from .choose import choose
 from .commands import command
-from .frames import frame_url
+from .frames import frame_url, is_packed
 from .packing import read_index
 from .patches import REFERENCE, SPLITS, file_name, reference_file, s1_folder, s2_folder
 from .storage import exists, is_s3, isdir, join, local_path, parent
@@ -163,6 +163,14 @@ def find_paths(
         df['reference_path'] = [join(frame, file) for frame, file in zip(df.reference_path, files)]
     return df
 
+# %% ../nbs/14_metadata.ipynb #e5b81bf4
+def _say_packed(df, archive):
+    "One line for each kind that is packed."
+    for column, (kind, _) in KINDS.items():
+        if not is_packed(df[column].iat[0]): continue
+        also = '; the folder beside it is not used' if isdir(join(archive, kind)) else ''
+        say(f'{kind}: packed{also}')
+
 # %% ../nbs/14_metadata.ipynb #c2e6f07c
 def write_new(
     url: str,          # local path or s3:// URL
@@ -190,6 +198,7 @@ def gen_metadata(
     archive = absolute(archive or parent(meta))
     df = find_paths(choose(read_meta(meta), where), archive)
     write_new(str(out), table_bytes(df), overwrite)
+    _say_packed(df, archive)
     per_split = df.split.value_counts().reindex(SPLITS, fill_value=0)
     counts = ', '.join(f'{n:,} {split}' for split, n in per_split.items())
     say(f'{counted(len(df))} ({counts}) with paths below {archive} -> {out} ({human(size(out))})')

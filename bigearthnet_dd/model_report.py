@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from . import storage
-from .checkpoint import best_epoch, model_input
+from .checkpoint import best_epoch
 from .core import repo_root
 from .model import flops, parameters
+from .model_file import model_input
 from .scores import multilabel_scores, score_table, scores, show_confusion, show_per_class
 from .nomenclature import IGNORE
 from .patches import legend, rgb, sar, show_map

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from . import storage
-from .checkpoint import load_model, model_input
+from .model_file import load_model, model_input
 from .core import BenError, progress, say
 from .commands import Count, OnError, command
 from .frames import read_files
