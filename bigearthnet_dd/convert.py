@@ -438,7 +438,7 @@ def convert(
     core: Count = None,          # cores of an executor (2 on a cluster)
     n_executor: Count = None,    # executors (2 on a cluster); without --master: n_executor x core threads
     target_file_mb: Positive = 50,   # wanted size of a part file in MB
-    codec: Codec = 'balanced',   # zstd without radar; zstd: smallest; none: fastest to load; others save little
+    codec: Codec = 'balanced',   # zstd without radar; zstd: smallest; none: fastest to load; lz4, snappy
     p_name: FileName = 'conversion', # name of the profile: profile/NAME_profile.json
     on_error: OnError = 'fail',  # or skip patches whose files are missing or broken
     max_skipped: Whole = None,   # with --on-error skip: stop when more are skipped; default: no limit

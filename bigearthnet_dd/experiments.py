@@ -412,8 +412,9 @@ def continued(
     try:
         had = recorded_parameters(notebook_url(cfg, run, '_'))
     except (BenError, ValueError):      # no notebook that could be read: begin anew
-        return params
-    return dict(params, resume=not other_parameters(run.kind, had, params, but=('resume',)))
+        return dict(params, overwrite=True)
+    same = not other_parameters(run.kind, had, params, but=('resume', 'overwrite'))
+    return dict(params, resume=same, overwrite=not same)
 
 # %% ../nbs/39_experiments.ipynb #893d4726
 def check_stores(
@@ -493,7 +494,7 @@ def run_batch(
 ) -> Batch:                  # all runs of the grid, none after a dry run. Raises BenError
     "Run all missing runs of one kind."
     cfg, runs = plan_batch(kind, name, flags)
-    anew = dict(overwrite=True) if rerun and kind == 'conversion' else {}
+    anew = dict(overwrite=True) if rerun else {}
     params = {run: {**parameters(cfg, run), **anew} for run in runs}
     display = BatchDisplay(len(runs))
     if dry_run:

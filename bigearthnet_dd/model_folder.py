@@ -7,14 +7,15 @@ __all__ = ['SIGNS', 'PICTURES', 'CHECKPOINT', 'EVENTS', 'MAGIC', 'TAKEN', 'NOTHI
            'why_no_store', 'open_splits', 'looks_like_split', 'refuse_inside_split', 'names_of_training', 'is_ours',
            'strangers', 'check_place', 'lives', 'why_kept', 'check_record', 'ModelFolder']
 
-# %% ../nbs/30b_model_folder.ipynb #58e63af2
+# %% ../nbs/30b_model_folder.ipynb #03e12cd9
 import os
 import re
+import time
 from dataclasses import dataclass
 from fastcore.basics import patch
 from . import storage
 from .core import BenError
-from .lease import process_lives, read_lease, this_machine
+from .lease import Lease, process_lives, read_lease, this_machine
 from .patches import SPLITS
 from .store import open_store
 
@@ -138,12 +139,14 @@ def check_place(
     if others := strangers(url, names):
         raise BenError(FOREIGN.format(url=url, name=others[0]))
 
-# %% ../nbs/30b_model_folder.ipynb #85e002aa
+# %% ../nbs/30b_model_folder.ipynb #6dafecc9
 def lives(lease):
     "Whether the holder of a lease is at work, as far as can be seen from here."
-    if not lease: return False
-    here = lease.get('machine') == this_machine()
-    return not here or process_lives(lease.get('pid'), lease.get('born'))
+    if not lease or 'beat' not in lease:
+        return False
+    if lease.get('machine') == this_machine():
+        return process_lives(lease.get('pid'), lease.get('born'))
+    return abs(time.time() - lease['beat']) <= Lease.expire_s
 
 def why_kept(
     record: dict,     # a profile

@@ -92,7 +92,8 @@ FUNCTIONS = dict(conversion=convert, training=train)
 # %% ../nbs/36_runs.ipynb #c271ffc2
 SET_BY_BATCH = dict(                  # parameters of these functions that nobody chooses for a whole batch
     conversion=('meta', 'out', 'frac', 'n_executor', 'p_name', 'resume', 'overwrite', 'spark'),
-    training=('data', 'gpus', 'seed', 'p_name', 'resume', 'out', 'quiet', 'callbacks', 'devices'))
+    training=('data', 'gpus', 'seed', 'p_name', 'resume', 'overwrite', 'out', 'quiet', 'callbacks',
+              'devices'))
 
 # %% ../nbs/36_runs.ipynb #f257c7fa
 def default_values(
@@ -227,7 +228,7 @@ def training_parameters(cfg, run):
     width = cfg['width']
     if width is None and cfg['model'] == 'unet':
         width = default_values(unet)['width']
-    return dict(data=store_of_training(cfg, run), width=width, resume=False,
+    return dict(data=store_of_training(cfg, run), width=width, resume=False, overwrite=False,
                 gpus=run.gpus if run.gpus is not None else first_of(cfg['gpus']),
                 seed=run.seed if run.seed is not None else first_of(cfg['seeds'], 42))
 

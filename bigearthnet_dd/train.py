@@ -483,7 +483,7 @@ def _default_folder(p_name):
     "Name of the model's folder in the store: model, or model_X for train_X."
     return 'model' + (p_name.removeprefix('train') if p_name.startswith('train') else f'_{p_name}')
 
-# %% ../nbs/34_train.ipynb #f82d3737
+# %% ../nbs/34_train.ipynb #f81f58ca
 def _record_of(url, out, options, lease):
     "The profiler of a training; of several workers the chief keeps the record."
     return Profiler(storage.join(url, 'profile') if lease else None, options.p_name, kind='training',
@@ -492,7 +492,7 @@ def _record_of(url, out, options, lease):
 def _refuse_busy(out):
     "Refuse a folder in which another training writes, before TensorFlow is loaded."
     held = read_lease(storage.join(out, '.lock'))
-    if held and 'beat' in held and lives(held):
+    if lives(held):
         Lease(storage.join(out, '.lock'), 'training').refuse(held)
 
 # %% ../nbs/34_train.ipynb #2cab6321
@@ -501,9 +501,9 @@ def _train_alone(data, out, callbacks, devices, **options):
     url, options = str(data), SimpleNamespace(**options)
     out = str(out or storage.join(url, _default_folder(options.p_name)))
     chief = worker_place()[0] == 0
-    info = check_inputs(url, out, options, chief)
     if chief:
         _refuse_busy(out)
+    info = check_inputs(url, out, options, chief)
     if chief and not options.quiet:
         _say_begin(url, info, options)
     folder = ModelFolder(out)
