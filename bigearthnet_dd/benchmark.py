@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TEN_METRE', 'FAULTS', 'reference_schema', 'convert_reference', 'convert_ours', 'convert_plain', 'memory_archive',
-           'memory_folder', 'scaling_rounds', 's3_rounds', 'check_bucket', 'upload', 's3_faults', 'conversion_table',
-           'faults_table']
+           'memory_folder', 'scaling_rounds', 's3_rounds', 'check_bucket', 'upload', 'packed_archive', 's3_faults',
+           'conversion_table', 'faults_table']
 
 # %% ../nbs/44_benchmark.ipynb #0b0450e8
 import os, shutil, sys, tempfile, time
@@ -15,7 +15,10 @@ import numpy as np
 from . import storage
 from .core import BenError, cpu_count, human, say
 from .measure import answer, compare, in_turns, measure, rate, spread, take_turns
-from .metadata import add_paths, read_meta
+from .metadata import find_paths, read_meta
+from .packing import pack_archive
+from .store import CODEC
+from .tar import FILES_A_PATCH
 from .nomenclature import encode
 from .patches import REFERENCE, S1_BANDS, SPLITS, parse_bands, patch_files
 
@@ -89,7 +92,7 @@ def convert_reference(
 # %% ../nbs/44_benchmark.ipynb #3d4c5135
 def _table(archive, rows=None):
     "The first rows of an archive's metadata, with paths."
-    return add_paths(read_meta(f'{archive}/metadata.parquet')[:rows], archive)
+    return find_paths(read_meta(f'{archive}/metadata.parquet')[:rows], archive)
 
 def _place(url): return url if storage.is_s3(url) else os.path.abspath(url)
 
@@ -100,7 +103,7 @@ def convert_ours(
     rows: int = None,         # patches to convert, the first ones of the table; None for all
     bands: str = '10m',       # choice of bands
     executors: int = None,    # Python workers; default: one a core
-    codec: str = 'zstd',      # of the pixel columns
+    codec: str = CODEC,       # of the pixel columns
 ) -> dict:                    # rows, seconds (without the session's start), bytes_per_patch, phases (seconds)
     "Convert patches our way."
     archive, out = _place(archive), _place(out)
@@ -310,19 +313,38 @@ def _list_keys(server, url):
         seconds = time.perf_counter() - start
         return dict(label='list keys', rows=keys, seconds=seconds, calls=proxy.counts['requests'])
 
-# %% ../nbs/44_benchmark.ipynb #de037649
-def _far_ways(archive, store):
-    "What is done with a bucket's archive, as `measure` takes it."
-    return {'check': ('check_bucket', archive, False),
-            'deep check': ('check_bucket', archive, True),
-            'conversion': ('convert_ours', archive, store)}
+# %% ../nbs/44_benchmark.ipynb #61f360a2
+def packed_archive(
+    archive,     # folder of an unpacked archive
+    folder,      # where the packed one goes, unless it is there
+) -> str:        # the folder
+    "The packed files of an archive, with its metadata."
+    from bigearthnet_dd.testing import publish
+    folder = Path(folder)
+    if not (folder/'metadata.parquet').exists():
+        for kind in FILES_A_PATCH:
+            tar = publish(archive, kind, folder/'tars')
+            pack_archive(str(tar), str(folder))
+            tar.unlink()
+        shutil.copy(f'{archive}/metadata.parquet', folder)
+    return str(folder)
 
-def _far(server, how, faults, archive, store):
-    "Check, deep check and conversion of a bucket's archive, each in its own process; yields dicts."
+# %% ../nbs/44_benchmark.ipynb #de037649
+def _far_ways(bucket, store):
+    "What is done with a bucket's archives, as `measure` takes it."
+    ways = {}
+    for name, archive in (('', f'{bucket}/ben'), (', packed', f'{bucket}/packed')):
+        ways[f'check{name}'] = 'check_bucket', archive, False
+        ways[f'deep check{name}'] = 'check_bucket', archive, True
+        ways[f'conversion{name}'] = 'convert_ours', archive, store + name.replace(', ', '-')
+    return ways
+
+def _far(server, how, faults, bucket, store):
+    "Check, deep check and conversion of a bucket's archives, each in its own process; yields dicts."
     from bigearthnet_dd.testing import FaultProxy
     with FaultProxy(server.url, **faults) as proxy:
         url = proxy.url if faults else server.url
-        for label, way in _far_ways(archive, store).items():
+        for label, way in _far_ways(bucket, store).items():
             before = proxy.counts['requests']
             with server.environment(url=url):
                 run = measure(*way)
@@ -341,14 +363,17 @@ def _fault_round(server, faults, stores):
     bucket = f's3://{server.bucket}'
     runs = [_list_keys(server, f'{bucket}/keys')]
     for (how, kind), store in zip({'directly': {}, 'bad network': faults}.items(), stores):
-        runs += _far(server, how, kind, f'{bucket}/ben', store)
+        runs += _far(server, how, kind, bucket, store)
     if _checksums(stores[0]) != _checksums(stores[1]):
         raise BenError('The bad network changed the converted files.')
+    if _checksums(f'{stores[0]}-packed') != _checksums(f'{stores[1]}-packed'):
+        raise BenError('The bad network changed the files converted from packed ones.')
     return runs
 
 # %% ../nbs/44_benchmark.ipynb #3a68b242
 def s3_faults(
     archive,                  # folder of an archive
+    packed,                   # folder of the same archive, packed
     rounds: int = 1,
     keys: int = 5000,         # objects of the prefix that is listed
     faults: dict = FAULTS,    # of the proxy, see `testing.FaultProxy`
@@ -359,6 +384,7 @@ def s3_faults(
     with S3Server() as server, server.environment():
         bucket = f's3://{server.bucket}'
         upload(archive, f'{bucket}/ben')
+        upload(packed, f'{bucket}/packed')
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda i: storage.write_bytes(f'{bucket}/keys/{i:06d}', b'x'), range(keys)))
         for i in range(rounds):

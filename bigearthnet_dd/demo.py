@@ -29,7 +29,7 @@ def demo_archive(
     if storage.exists(table) and len(storage.read_table(table)) == patches:
         say(f'kept: {archive}')
     else:
-        simulate_archive(archive, patches)
+        simulate_archive(archive, patches, overwrite=True)      # a demo of another size, or a killed one
     return table
 
 # %% ../nbs/42_demo.ipynb #90c52e8b
@@ -40,7 +40,7 @@ def demo_metadata(
     "Generate and check the metadata."
     meta = storage.join(out, 'metadata_with_paths.parquet')
     say('\n[2/6] gen-metadata: where the files of each patch are')
-    gen_metadata(table, meta)
+    gen_metadata(table, meta, overwrite=True)
     say('\n[3/6] check-s3: are they all there?')
     check_s3(meta, storage.join(out, 'validation.json'))
     return meta

@@ -91,8 +91,8 @@ class Environment:
             return True
         return False
 
-# %% ../nbs/05b_environments.ipynb #40e7cb3d
-FOREIGN = ('PYTHON', 'VIRTUAL_ENV', 'MPL', 'JPY_', 'JUPYTER')    # variables that speak of another environment
+# %% ../nbs/05b_environments.ipynb #5b5e0c8a
+FOREIGN = ('PYTHON', 'VIRTUAL_ENV', 'MPLBACKEND', 'JPY_')     # variables that speak of another environment
 
 @patch
 def run(self: Environment,

@@ -123,7 +123,7 @@ def estimate(
     time = judged_by(run, past, patches) if past and patches else None
     if not past and elsewhere and mine:
         time = elsewhere(mine)
-    return Estimate(patches, *(time[:3] if time else (None, None, None)), time.source if time else '')
+    return Estimate(patches, time.seconds, time.low, time.high, time.source) if time else Estimate(patches)
 
 # %% ../nbs/39_experiments.ipynb #d95a1487
 def judged_by(run, past, patches):
@@ -138,12 +138,12 @@ def from_elsewhere(
     run,              # a `runs.Run`
     cfg: dict,        # as of `read_config`
     rates,            # `cost.Rates`
-    s3: bool,         # the archive lies in S3
+    archive,          # `cost.Archive`: where the patches lie
 ):                    # function of the run's patches in each split -> `cost.Time` or None
     "What runs of other experiments suggest."
     def conversion(mine):
         executors = run.executors or cfg['executors'][0]
-        return cost.conversion_time(rates.conversion, sum(mine.values()), executors*cfg['core'], s3)
+        return cost.conversion_time(rates.conversion, sum(mine.values()), executors*cfg['core'], archive)
     def training(mine):
         gpus = len(host_info()['gpus']) if run.gpus is None else run.gpus
         item = cost.train_item(mine, 'all', cfg['epochs'], cfg['width'] or 32, cpu_count(), gpus, rates)
@@ -170,10 +170,10 @@ def estimates(
     done = [r for r in found if r['status'] == 'finished' and r.get('rows')]
     alone = {run.kind for run in runs} - {r['kind'] for r in done}     # kinds without a run to judge by
     rates = cost.find_rates(cost.own_runs(cfg['record']) if alone else [])
-    s3 = bool(counts) and cost.is_on_s3(cfg['meta'])
+    archive = cost.find_archive(cfg['meta']) if counts else cost.Archive()
     def one(run):
         past = [r for r in done if r['kind'] == run.kind]
-        return estimate(run, counts or converted(run, done), past, from_elsewhere(run, cfg, rates, s3))
+        return estimate(run, counts or converted(run, done), past, from_elsewhere(run, cfg, rates, archive))
     return {run: one(run) for run in runs}
 
 # %% ../nbs/39_experiments.ipynb #cf70095e

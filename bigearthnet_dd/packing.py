@@ -209,23 +209,25 @@ def index_digest(
 
 # %% ../nbs/10_packing.ipynb #356fe6b8
 def index_columns(segments):
-    "The columns of an index as Arrow arrays: name, offset, length, plain_length, digest."
+    "The columns of an index as Arrow arrays. The end of the tar, a last frame without a name, has no row."
+    import numpy as np
     import pyarrow as pa
-    frames = [f for segment in segments for f in segment.frames]
-    names = pa.array([f[0] for f in frames], pa.string())
-    plain, lengths = (pa.array([f[i] for f in frames], pa.int32()) for i in (1, 2))
-    offsets = list(itertools.accumulate((f[2] for f in frames), initial=0))[:-1]
-    digests = pa.array([bytes.fromhex(f[3]) for f in frames], pa.binary(16))
-    return [names, pa.array(offsets, pa.int64()), lengths, plain, digests]
+    frames = [f for segment in segments for f in segment.frames if f[0]]
+    plain, lengths = (np.array([f[i] for f in frames], np.int32) for i in (1, 2))
+    offsets = np.cumsum(lengths, dtype=np.int64) - lengths
+    digests = pa.py_buffer(bytes.fromhex(''.join(f[3] for f in frames)))
+    return dict(
+        name=pa.array([f[0] for f in frames], pa.string()),
+        offset=pa.array(offsets),
+        length=pa.array(lengths),
+        plain_length=pa.array(plain),
+        digest=pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(frames), [None, digests]))
 
+# %% ../nbs/10_packing.ipynb #e6f09a30
 def index_table(segments, about):
-    "The index as an Arrow table; the end of the tar, a frame without a name, has no row."
+    "The index as an Arrow table."
     import pyarrow as pa
-    import pyarrow.compute as pc
-    columns = ['name', 'offset', 'length', 'plain_length', 'digest']
-    table = pa.table(index_columns(segments), columns)
-    table = table.filter(pc.not_equal(table['name'], '')).combine_chunks()
-    about = json.dumps(asdict(about))
+    table, about = pa.table(index_columns(segments)), json.dumps(asdict(about))
     note = {'bigearthnet_dd.packed': about, 'bigearthnet_dd.digest': index_digest(table, about)}
     return table.replace_schema_metadata(note)
 
@@ -269,7 +271,7 @@ def pack_unit(unit, level, known):
                        'it has changed. --overwrite begins anew.')
     return None, known
 
-# %% ../nbs/10_packing.ipynb #e9858962
+# %% ../nbs/10_packing.ipynb #473f1db7
 BATCH = 1 << 20     # bytes of tar that a thread takes at a time
 
 def batches(units, known):

@@ -150,7 +150,7 @@ def _epoch(self: StoreDataset, epoch, batch):
         if _rows(arrays) or not alone:             # of a last batch, a worker's part may be empty
             yield as_tensors(arrays)
 
-# %% ../nbs/28b_torch.ipynb #e3c2649a
+# %% ../nbs/28b_torch.ipynb #68aaf3b3
 @patch
 def state_dict(self: StoreDataset) -> dict:   # JSON-able
     "Where this process stands, in the middle of an epoch too."

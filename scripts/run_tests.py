@@ -58,6 +58,18 @@ def chosen_notebooks():
     return sorted(found, key=urgency)
 
 
+def can_run(notebook):
+    "False, after a line that says why, for a page that wants a package that is not to be had here."
+    from bigearthnet_dd.environments import beside
+    wanted = re.findall(r"\bbeside\('(\w+)'\)", notebook.read_text(encoding='utf-8'))
+    path = sys.path[:]
+    missing = [name for name in dict.fromkeys(wanted) if not beside(name)]    # each says why
+    sys.path[:] = path                                                       # a page asks for it itself
+    if missing:
+        print(f'SKIPPED {page_name(notebook)}', flush=True)
+    return not missing
+
+
 def page_name(notebook):
     "A notebook's path below nbs/."
     return str(notebook.relative_to(root/'nbs'))
@@ -252,7 +264,7 @@ def run_notebooks(flags):
     wait = share_spark_classes()
     load_libraries()
     wait()
-    waiting, running, took, spoke = chosen_notebooks(), [], known_times(), time.time()
+    waiting, running, took, spoke = list(filter(can_run, chosen_notebooks())), [], known_times(), time.time()
     while waiting or running:
         while waiting and len(running) < workers():
             running.append(NotebookTest(waiting.pop(0), flags))
