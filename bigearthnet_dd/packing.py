@@ -19,7 +19,7 @@ from . import storage
 from .core import BenError, cpu_count, human, progress, say
 from .commands import command
 from .lease import Lease
-from .tar import TarCutter, decompressed, source_chunks, source_state, tar_chunks
+from .tar import TarCutter, source_chunks, source_state, tar_chunks
 from typing import Annotated
 from annotated_types import Interval
 
