@@ -376,6 +376,8 @@ class MemoryPool:
         self.free = OrderedDict()       # size -> blocks that nobody uses, the size asked for last stands last
         self.idle = 0                   # bytes of all these blocks
         self.made = 0                   # blocks ever made
+        self.contents = {}              # name -> (block, content) of idle blocks whose content is still whole
+        self.names = {}                 # id of such a block -> name
         self.lock = threading.RLock()   # reentrant: the garbage collector may give a block back at any moment
 
 # %% ../nbs/26_images.ipynb #ba784c9c
@@ -388,7 +390,7 @@ def get(self: MemoryPool,
         if self.free.get(n):
             self.free.move_to_end(n)
             self.idle -= n
-            return self.free[n].pop()
+            return self._forget(self.free[n].pop())
         self.made += 1
     block = np.empty(n + 64, np.uint8)
     first = -block.ctypes.data % 64
@@ -397,11 +399,16 @@ def get(self: MemoryPool,
 # %% ../nbs/26_images.ipynb #8570aad0
 @patch
 def put(self: MemoryPool,
-    block,   # uint8 array from `get`
+    block,          # uint8 array from `get`
+    name=None,      # what its content is called, for `take`
+    content=None,   # whatever belongs to that name
 ):
     "Take a block back; called from any thread."
     with self.lock:
-        self.free.setdefault(len(block), []).append(block)
+        blocks = self.free.setdefault(len(block), [])
+        blocks.insert(len(blocks) if name is None else 0, block)     # those with a content are taken last
+        if name is not None:
+            self.contents[name], self.names[id(block)] = (block, content), name
         self.free.move_to_end(len(block))
         self.idle += len(block)
         while self.idle > self.keep and self.free:
@@ -413,10 +420,33 @@ def _drop_one(self: MemoryPool):
     "Forget one block of the size that was not asked for the longest."
     size = next(iter(self.free))
     if self.free[size]:
-        self.free[size].pop()
+        self._forget(self.free[size].pop())
         self.idle -= size
     else:
         del self.free[size]
+
+# %% ../nbs/26_images.ipynb #6a6feef4
+@patch
+def _forget(self: MemoryPool, block):
+    "The block, whose content is about to change."
+    name = self.names.pop(id(block), None)
+    if name is not None and self.contents[name][0] is block: del self.contents[name]
+    return block
+
+# %% ../nbs/26_images.ipynb #688f97c0
+@patch
+def take(self: MemoryPool,
+    name,   # as given to `put`
+):          # the content of that name, whose block is in use again; None when it is gone
+    "A content that is still there."
+    with self.lock:
+        if name not in self.contents: return None
+        block, content = self.contents[name]
+        blocks = self.free[len(block)]
+        del blocks[next(i for i, b in enumerate(blocks) if b is block)]
+        self.idle -= len(block)
+        self._forget(block)
+        return content
 
 # %% ../nbs/26_images.ipynb #fa2ed307
 @patch
@@ -487,7 +517,7 @@ def _map(self: Assembler, at, turns, size):
     out[len(at):] = IGNORE
     return out
 
-# %% ../nbs/26_images.ipynb #229ff092
+# %% ../nbs/26_images.ipynb #b3d4bffb
 @patch
 def _labels(self: Assembler, at, size):
     "The classes of each patch: uint8 (size, 19)."
@@ -496,7 +526,7 @@ def _labels(self: Assembler, at, size):
     out[len(at):] = IGNORE
     return out
 
-# %% ../nbs/26_images.ipynb #7e99563a
+# %% ../nbs/26_images.ipynb #48db5f06
 @patch
 def _target(self: Assembler, at, turns, size):
     "What is learned: the map, the classes, or both as a dict."
