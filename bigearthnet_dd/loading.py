@@ -117,7 +117,7 @@ def _check_options(self: Loader):
 @patch
 def _set_up_images(self: Loader):
     "Columns, and what makes images of them."
-    self.pool = MEMORY
+    self.pool, self.name = MEMORY, object()      # this loader's name in the pool, as there is no other
     self.columns = columns_of(self.info, self.bands, TARGET_COLUMNS[self.target])
     lut = np.full(256, IGNORE, np.uint8)                  # class of each stored index
     lut[:len(CODES)] = classes_of(self.nomenclature).lut
@@ -199,6 +199,8 @@ def _all_plans(self: _Stream, epoch, first, epochs):
 def _load(self: _Stream, group):
     "One row group in memory."
     loader = self.loader
+    kept = loader.pool.take((loader.name, group))      # from the last epoch
+    if kept is not None: return kept
     part, index = loader.where[group]
     slot = loader.pool.get(loader.slot_bytes)
     return load_group(part, index, loader.columns, loader.layout, slot, loader.patch_ids)
@@ -241,7 +243,8 @@ def release(self: _Stream, plan):
     for key in plan.keys:
         self.uses[key] -= 1
         if not self.uses[key]:
-            self.loader.pool.put(self.loads.pop(key).result().slot)
+            loaded = self.loads.pop(key).result()
+            self.loader.pool.put(loaded.slot, (self.loader.name, key[1]), loaded)
             del self.uses[key]
 
 # %% ../nbs/27_loading.ipynb #7598b685
