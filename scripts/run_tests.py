@@ -37,10 +37,11 @@ SYSTEM_TEMP = Path(tempfile.gettempdir())
 
 
 LONGEST = (         # in a fresh checkout these begin; later `times.json` knows better
-    'drills/training', 'drills/conversion', 'runs/benchmark', '10_packing', 'drills/batches', '34_train',
-    'tutorials/bucket', '31_steps', '15_check', 'drills/loading', 'drills/storage', '30_scores', '35_predict',
-    'runs/training', '38_jobs', 'drills/disks', '42_demo', 'drills/cluster', 'drills/leftovers',
-    '44_benchmark', 'drills/options', '23_convert', '27_loading', '13_simulate', '21_task')
+    'drills/training', 'runs/benchmark', 'drills/conversion', 'drills/packing', 'drills/packed', 'drills/batches',
+    '44_train', 'tutorials/published', 'drills/installing', 'tutorials/frameworks', 'drills/places', '25_cluster', '13_packing',
+    'tutorials/bucket', '40_steps', '19_check', 'drills/loading', 'drills/storage', '37_scores', '45_predict',
+    'runs/training', '49_jobs', 'drills/disks', '53_demo', 'drills/cluster', 'drills/leftovers',
+    '55_benchmark', 'drills/options', '29_convert', '33_loading', '16_simulate', '27_task')
 
 
 def chosen_notebooks():
