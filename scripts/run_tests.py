@@ -37,8 +37,8 @@ SYSTEM_TEMP = Path(tempfile.gettempdir())
 
 
 LONGEST = (         # in a fresh checkout these begin; later `times.json` knows better
-    'drills/training', 'runs/benchmark', 'drills/conversion', 'drills/packing', 'drills/packed', 'drills/batches',
-    '44_train', 'tutorials/published', 'drills/installing', 'tutorials/frameworks',
+    'drills/training', 'runs/benchmark', 'drills/conversion', 'drills/packing', 'drills/packed',
+    'drills/batches', '44_train', 'tutorials/published', 'drills/installing', 'tutorials/frameworks',
     'drills/places', '25_cluster', '13_packing',
     'tutorials/bucket', '40_steps', '19_check', 'drills/loading', 'drills/storage', '37_scores', '45_predict',
     'runs/training', '49_jobs', 'drills/disks', '53_demo', 'drills/cluster', 'drills/leftovers',
