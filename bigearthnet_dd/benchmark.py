@@ -100,7 +100,7 @@ def convert_ours(
     rows: int = None,         # patches to convert, the first ones of the table; None for all
     bands: str = '10m',       # choice of bands
     executors: int = None,    # Python workers; default: one a core
-    codec: str = 'zstd',      # of the pixel columns
+    codec: str = 'balanced',  # one of store.CODECS
 ) -> dict:                    # rows, seconds (without the session's start), bytes_per_patch, phases (seconds)
     "Convert patches our way."
     archive, out = _place(archive), _place(out)
