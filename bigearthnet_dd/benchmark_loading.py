@@ -162,7 +162,7 @@ def other_codecs(
     archive: str,                # folder of an archive
     work: str,                   # the stores are written to work/CODEC
     rows: int,                   # patches to convert
-    codecs=('zstd', 'none'),     # of the pixel columns
+    codecs=('zstd', 'none'),     # of store.CODECS
 ) -> dict:                       # codec -> what `convert_ours` returned
     "The same store with other codecs."
     def convert(codec): return measure('convert_ours', archive, f'{work}/{codec}', rows, '10m', None, codec)
