@@ -418,6 +418,13 @@ def _say_closing_line(summary, out):
         f'{rate:,.0f} patches/s while writing, {size}{skips}{resumed} -> {out}')
 
 # %% ../nbs/29_convert.ipynb #caba4fcf
+def _remove_dead_lease(out):
+    "Remove the lease of a conversion that was killed after its last write."
+    lock = storage.join(out, '_LOCK')
+    if storage.exists(lock):
+        with Lease(lock, 'conversion'):
+            pass                # a dead holder is replaced, a living one refuses
+
 def _say_nothing_to_do(earlier, out):
     rows = earlier['summary']['total_rows']
     are = 'is' if rows == 1 else 'are'
@@ -460,6 +467,7 @@ def convert(
     check_place(out, plan, overwrite, resume)
     earlier = None if overwrite else earlier_profile(out, plan, on_error, p_name)
     if earlier:
+        _remove_dead_lease(out)
         _say_nothing_to_do(earlier, out)
         return earlier
     check_sources(plan)
