@@ -26,6 +26,9 @@ test: setup  ## the same checks, then every notebook's tests, slow ones too (ten
 hook: setup  ## let git run 'make check' before every commit (remove .git/hooks/pre-commit to undo)
 	@bash scripts/install_hook.sh
 
+docs: setup  ## build the site into _docs: the book, the commands, the modules, the records; no network is used
+	@$(BIN)/python scripts/docs.py
+
 lab: setup  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=. nbs/index.ipynb
 
@@ -38,4 +41,4 @@ outputs: setup  ## execute the pages whose code changed since they were executed
 export: setup  ## after editing notebooks: clean them, export the modules, make README.md
 	@$(BIN)/nbdev_clean && $(BIN)/nbdev_export && $(BIN)/python -c 'from bigearthnet_dd.runs import export_templates; export_templates()' && $(BIN)/python scripts/draw_house.py && $(BIN)/python scripts/make_readme.py
 
-.PHONY: help setup demo test check hook lab bench outputs export
+.PHONY: help setup demo test check hook docs lab bench outputs export
