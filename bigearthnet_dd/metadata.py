@@ -70,8 +70,8 @@ def read_meta(
     df = url if given else read_table(url)
     name = 'the table' if given else f"'{url}'"
     _check_columns(df, name, ('patch_id', 's1_name', 'split') + (PATHS if paths else ()))
-    _check_rows(df, name)
     _check_names(df, name)
+    _check_rows(df, name)
     return df
 
 # %% ../nbs/18_metadata.ipynb #223e5012

@@ -67,15 +67,23 @@ def environment():
         os.environ.setdefault('BEN_REAL_DATA', str(real))
 
 
+def shortened(text):
+    "A text that names places as seen from the checkout."
+    real = os.environ.get('BEN_REAL_DATA')
+    if real:
+        text = text.replace(f'{real}/', 'BEN_REAL_DATA/')
+    return text.replace(f'{root}/', '')
+
+
 def shorten_paths(nb):
     "Outputs name places as seen from the checkout, so that they say nothing about the machine."
     for cell in nb.cells:
         for output in cell.get('outputs', []):
             if 'text' in output:
-                output['text'] = output['text'].replace(f'{root}/', '')
+                output['text'] = shortened(output['text'])
             for kind, value in output.get('data', {}).items():
                 if kind.startswith('text/'):
-                    output['data'][kind] = value.replace(f'{root}/', '')
+                    output['data'][kind] = shortened(value)
 
 
 GREETING = re.compile(r'absl::InitializeLog|cuda_platform\.cc|cudart_stub\.cc|port\.cc|cpu_feature_guard\.cc')
