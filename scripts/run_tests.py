@@ -337,12 +337,30 @@ def set_environment():
         os.environ.setdefault('BEN_REAL_DATA', str(real))
 
 
+SLOW_CHECKS = {     # too slow for `make check`
+    'the package builds, and twine has nothing against it': ['scripts/check_package.py'],
+    'the site builds; its links lead somewhere': ['scripts/docs.py', '--check'],
+}
+
+def run_slow_checks():
+    "What is built from the checkout; yields (name, problems, seconds, None) for each."
+    for name, words in SLOW_CHECKS.items():
+        start = time.time()
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+        said = (done.stdout + done.stderr).splitlines()
+        for line in said:
+            if line.startswith('SKIPPED'):
+                print(line, flush=True)
+        yield name, said if done.returncode else [], time.time() - start, None
+
+
 def main(flags):
     os.chdir(root)
     set_environment()
     before, place = outside(), private_places()
     try:
-        return report(itertools.chain(run_checks(), run_notebooks(flags), nothing_left(before, place)))
+        notebooks = run_notebooks(flags)
+        return report(itertools.chain(run_checks(), run_slow_checks(), notebooks, nothing_left(before, place)))
     except KeyboardInterrupt:                      # the guards end what they have started
         for guarding in multiprocessing.active_children():
             guarding.join()
