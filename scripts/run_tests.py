@@ -359,8 +359,8 @@ def main(flags):
     set_environment()
     before, place = outside(), private_places()
     try:
-        notebooks = run_notebooks(flags)
-        return report(itertools.chain(run_checks(), run_slow_checks(), notebooks, nothing_left(before, place)))
+        notebooks, left = run_notebooks(flags), nothing_left(before, place)
+        return report(itertools.chain(run_checks(), run_slow_checks(), notebooks, left))
     except KeyboardInterrupt:                      # the guards end what they have started
         for guarding in multiprocessing.active_children():
             guarding.join()
