@@ -430,7 +430,8 @@ def _drop_one(self: MemoryPool):
 def _forget(self: MemoryPool, block):
     "The block, whose content is about to change."
     name = self.names.pop(id(block), None)
-    if name is not None and self.contents[name][0] is block: del self.contents[name]
+    kept, _ = self.contents.get(name, (None, None))      # another block may have the name by now
+    if kept is block: del self.contents[name]
     return block
 
 # %% ../nbs/32_images.ipynb #688f97c0
