@@ -6,8 +6,8 @@
 __all__ = ['PUBLISHED_MD5', 'LEVEL', 'SEGMENT', 'INDEX_VERSION', 'BATCH', 'Level', 'compress', 'digest', 'Segment', 'PackedPlace',
            'DiskPlace', 'write_from', 'S3Place', 'PackedFile', 'index_digest', 'index_columns', 'index_table',
            'write_index', 'read_index', 'pack_unit', 'batches', 'pack_batch', 'in_order', 'packed_units',
-           'write_segments', 'Passing', 'counted', 'cut', 'place_for', 'is_same_file', 'begin_anew', 'check_place',
-           'pack_archive', 'pack', 'about_packed', 'md5_in_words', 'closing_line', 'already_packed']
+           'write_segments', 'Passing', 'with_progress', 'cut', 'place_for', 'is_same_file', 'begin_anew',
+           'check_place', 'pack_archive', 'pack', 'about_packed', 'md5_in_words', 'closing_line', 'already_packed']
 
 # %% ../nbs/13_packing.ipynb #b73dae9b
 import hashlib, itertools, json, os
@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from fastcore.basics import patch
 from . import storage
-from .core import BenError, cpu_count, human, progress, say
+from .core import BenError, counted, cpu_count, human, progress, say
 from .commands import command
 from .lease import Lease
 from .tar import TarCutter, source_chunks, source_state, tar_chunks
@@ -341,7 +341,7 @@ class Passing:
         self.size += len(data)
 
 # %% ../nbs/13_packing.ipynb #4a28e427
-def counted(chunks, bar):
+def with_progress(chunks, bar):
     "The same chunks, with a progress bar that counts their bytes."
     for chunk in chunks:
         bar.update(len(chunk))
@@ -350,7 +350,7 @@ def counted(chunks, bar):
 def cut(source, bar, passing):
     "All units of a source; raises BenError when it was replaced meanwhile."
     state, cutter = source_state(source), TarCutter(source)
-    for data in tar_chunks(counted(source_chunks(source), bar), source):
+    for data in tar_chunks(with_progress(source_chunks(source), bar), source):
         passing.add(data)
         yield from cutter.feed(data)
     yield from cutter.finish()
@@ -451,7 +451,7 @@ def md5_in_words(about):
 
 def closing_line(place, about):
     size = f'{human(about.tar_size)} of tar in {human(about.size)}'
-    return f"{about.patches:,} patches, {size}; {md5_in_words(about)} -> {place.url('.tar.zst')}"
+    return f"{counted(about.patches)}, {size}; {md5_in_words(about)} -> {place.url('.tar.zst')}"
 
 def already_packed(place):
     "Say so; removes what a run left that was killed after it had written the index, or while it replaced it."
