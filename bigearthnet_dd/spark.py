@@ -216,6 +216,8 @@ def session_conf(
         **_executor_conf(master, n_executor, core, executor_mem)}
     if _on_loopback(master):
         conf.update({'spark.driver.host': '127.0.0.1', 'spark.driver.bindAddress': '127.0.0.1'})
+    if _on_loopback(master) and not master.startswith('local['):    # executors of this machine
+        conf['spark.executor.extraJavaOptions'] = conf[_JAVA_OPTIONS]
     return {k: str(v) for k, v in conf.items()}
 
 # %% ../nbs/24_spark.ipynb #5454ee78
