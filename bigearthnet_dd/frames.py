@@ -83,6 +83,7 @@ def files_of(
     files, at, long_name, view = {}, 0, None, memoryview(unit)
     while at + BLOCK <= len(unit):
         size, kind = int(unit[at + 124:at + 135], 8), unit[at + 156]
+        if size < 0: raise ValueError('a file of negative size')      # would be read for ever
         begin = at + BLOCK
         content = view[begin:begin + size]
         if kind == _LONG_NAME:

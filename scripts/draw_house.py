@@ -134,7 +134,9 @@ def draw_room(ax, number, module, place):
     ax.add_patch(FancyBboxPatch((x - w/2, y - ROOM/2), w, ROOM, boxstyle='round,pad=0,rounding_size=5',
                                 facecolor='white', edgecolor=colour, lw=1.4, zorder=3))
     ax.text(x, y + 8, f'{number:02}', fontsize=6.5, color=colour, ha='center', va='center', zorder=4)
-    ax.text(x, y - 6, module, fontsize=7.5, color='#222222', ha='center', va='center', zorder=4)
+    letters = .6*100/72*len(module)         # width of the name in pixels, for each point of its size
+    size = min(7.5, (w - 6)/letters)
+    ax.text(x, y - 6, module, fontsize=size, color='#222222', ha='center', va='center', zorder=4)
 
 
 def draw_floor(ax, i, name, colour):

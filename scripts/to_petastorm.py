@@ -1,8 +1,5 @@
-"""to-petastorm with the session of spark-submit.
+"""to-petastorm with the session of spark-submit, from a checkout: the package's own `submit/to_petastorm.py`.
 
 usage: spark-submit ... scripts/to_petastorm.py --meta URL --out URL ...
 """
-import sys
-from bigearthnet_dd.convert import to_petastorm
-
-sys.exit(to_petastorm.cli())
+import bigearthnet_dd.submit.to_petastorm  # noqa: F401  runs the command
