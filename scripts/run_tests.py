@@ -4,7 +4,7 @@ usage: run_tests.py [FLAG ...]     runs the notebooks' cells under these flags t
 
 ONLY=PATTERN        tests only notebooks whose name matches the pattern
 NB_WORKERS=N        tests N notebooks at a time (one more than there are cores)
-build/tests/NAME.log    what a notebook printed, and the seconds of each cell
+build/tests/NAME.log    what a notebook printed, and the seconds and CPU seconds of each cell
 build/tests/times.json  the seconds and CPU seconds of each notebook; the next run begins with the longest
 """
 import atexit
@@ -83,17 +83,24 @@ def known_times():
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def cpu_seconds():
+    "CPU seconds of this process and of those that it has started and seen ending."
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
 def time_cells():
-    "Let every cell leave a line in the log: its seconds and its first line of code."
+    "Let every cell leave a line in the log: its seconds, its CPU seconds and its first line of code."
     from execnb.shell import CaptureShell
     untimed = CaptureShell.cell
     def cell(self, cell, *args, **kwargs):
-        start = time.time()
+        start, used = time.time(), cpu_seconds()
         try:
             return untimed(self, cell, *args, **kwargs)
         finally:
             code = [line for line in cell.source.splitlines() if line and not line.startswith('#|')]
-            print(f'[{time.time() - start:6.2f} s] {code[0][:90] if code else ""}', flush=True)
+            took = f'{time.time() - start:6.2f} s {cpu_seconds() - used:6.2f} CPU s'
+            print(f'[{took}] {code[0][:90] if code else ""}', flush=True)
     CaptureShell.cell = cell
 
 
@@ -216,7 +223,7 @@ class NotebookTest:
         lines = []
         if report['code']:
             said = self.log.read_text(errors='replace').strip().splitlines()
-            said = [line for line in said if not re.match(r'\[ *[\d.]+ s\]', line)]
+            said = [line for line in said if not re.match(r'\[ *[\d.]+ s .*CPU s\]', line)]
             lines += said[-40:] or [f'the process ended with exit code {report["code"]}']
         return lines + [f'left running: {command}' for command in report['left']], report['cpu']
 
