@@ -8,7 +8,7 @@ __all__ = ['SLOW_ROWS', 'write_lmdb', 'lmdb_batches', 'geotiff_batches', 'petast
            'loading_ways', 'load_rounds', 'load_from_s3', 'memory_bandwidth', 'train_rounds', 'loading_table']
 
 # %% ../nbs/56_benchmark_loading.ipynb #6b7faf27
-import ctypes, functools, itertools, os, sys, time
+import ctypes, functools, itertools, os, shutil, sys, time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -43,23 +43,24 @@ def _in_threads(make, jobs):
         while coming:
             yield coming.popleft().result()
 
-# %% ../nbs/56_benchmark_loading.ipynb #d286a1ec
+# %% ../nbs/56_benchmark_loading.ipynb #021f8691
 def write_lmdb(
-    archive: str,    # folder of an archive
-    folder: str,     # of the LMDB; one that is there is taken as it is
-    rows,            # metadata rows with paths
+    folder: str,    # of the LMDB; a complete one that is there is taken as it is
+    rows,           # metadata rows with paths
 ):
     "The bands of some patches in rico-hdl's layout."
     import lmdb
     from safetensors.numpy import save
-    if Path(folder, 'data.mdb').exists(): return
-    with lmdb.open(folder, map_size=400_000*len(rows) + (1 << 26), sync=False) as env:
+    if os.path.exists(folder): return
+    shutil.rmtree(f'{folder}.part', ignore_errors=True)
+    with lmdb.open(f'{folder}.part', map_size=400_000*len(rows) + (1 << 26), sync=False) as env:
         for _, row in rows.iterrows():
             patch = read_patch(row, label=False)
             with env.begin(write=True) as transaction:
                 for key, bands in ((row.patch_id, S2_BANDS), (row.s1_name, S1_BANDS)):
                     transaction.put(key.encode(), save({band: patch[band] for band in bands}))
         env.sync(True)
+    os.rename(f'{folder}.part', folder)
 
 # %% ../nbs/56_benchmark_loading.ipynb #c29bffbc
 def _keep_memory():
@@ -210,28 +211,30 @@ def tfrecord_batches(
         return _no_autotune(records.map(_parse_examples, num_parallel_calls=cpu_count()))
     return epoch
 
-# %% ../nbs/56_benchmark_loading.ipynb #0432f489
+# %% ../nbs/56_benchmark_loading.ipynb #c1280400
 def _rows_of(archive, limit=None):
     "The first metadata rows of an archive's training split, with paths."
     table = _table(archive)
     return table[table.split == 'train'].head(limit or len(table)).reset_index(drop=True)
 
+def _peer(archive, work, ending): return f'{work}/{Path(archive).name}.{ending}'
+
 def write_peers(
     archive: str,    # folder of an archive
-    work: str,       # the files are written to work/peers.lmdb and work/peers.tfrecord
+    work: str,       # the files are written to work/ARCHIVE.lmdb and work/ARCHIVE.tfrecord
 ) -> dict:           # rows and seconds
     "What the usual ways read, beside the archive and the reference store."
     start, rows = time.perf_counter(), _rows_of(archive)
-    write_lmdb(archive, f'{work}/peers.lmdb', rows)
-    write_tfrecord(rows, f'{work}/peers.tfrecord')
+    write_lmdb(_peer(archive, work, 'lmdb'), rows)
+    write_tfrecord(rows, _peer(archive, work, 'tfrecord'))
     return dict(rows=len(rows), seconds=time.perf_counter() - start)
 
-# %% ../nbs/56_benchmark_loading.ipynb #274680d1
+# %% ../nbs/56_benchmark_loading.ipynb #0eb7ee36
 SLOW_ROWS = 256       # images that the way through rasterio loads
 
 def _open_lmdb(archive, work, batch):
     keys = list(_rows_of(archive)[['patch_id', 's1_name']].itertuples(index=False, name=None))
-    return lmdb_batches(f'{work}/peers.lmdb', keys, batch)
+    return lmdb_batches(_peer(archive, work, 'lmdb'), keys, batch)
 
 def _open_geotiffs(archive, work, batch):
     rows = _rows_of(archive, SLOW_ROWS).to_dict('records')
@@ -240,7 +243,7 @@ def _open_geotiffs(archive, work, batch):
 _PEERS = {'LMDB': _open_lmdb, 'GeoTIFF': _open_geotiffs,
           'petastorm': lambda archive, work, batch: petastorm_batches(f'{work}/reference', batch),
           'generator': lambda archive, work, batch: generator_batches(f'{work}/reference', batch),
-          'TFRecord': lambda archive, work, batch: tfrecord_batches(f'{work}/peers.tfrecord', batch)}
+          'TFRecord': lambda archive, work, batch: tfrecord_batches(_peer(archive, work, 'tfrecord'), batch)}
 
 # %% ../nbs/56_benchmark_loading.ipynb #b37bc89f
 def _drain(label, epoch):
@@ -404,7 +407,7 @@ def memory_bandwidth(
         return max(copy(pool) for _ in range(3))
 
 # %% ../nbs/56_benchmark_loading.ipynb #a528e7e0
-def _train_step(name, width):
+def _train_step(name, width, xla):
     "A compiled training step of a network with six bands."
     import tensorflow as tf
     from bigearthnet_dd.model import build_model
@@ -413,7 +416,7 @@ def _train_step(name, width):
     net, optimizer = build_model(name, TEN_METRE, 19, 'float32', width=width), make_optimizer(1e-3)
     optimizer.build(net.trainable_variables)
     strategy = tf.distribute.get_strategy()
-    return make_train_step(strategy, net, optimizer, loss_terms('ce'), 19, clip=1., xla=True)
+    return make_train_step(strategy, net, optimizer, loss_terms('ce'), 19, clip=1., xla=xla)
 
 # %% ../nbs/56_benchmark_loading.ipynb #8ae901f3
 def _endless_batches(store, batch):
@@ -432,9 +435,9 @@ def _steps(step, get, steps, batch):
     return dict(rows=steps*batch, seconds=time.perf_counter() - start)
 
 # %% ../nbs/56_benchmark_loading.ipynb #e009f47b
-def _train_one(store, name, width, batch, steps, rounds):
+def _train_one(store, name, width, batch, steps, rounds, xla):
     "Training one network on a cached batch and on the store's batches."
-    step, feed = _train_step(name, width), _endless_batches(store, batch)
+    step, feed = _train_step(name, width, xla), _endless_batches(store, batch)
     cached = next(feed)
     ways = {f'{name}, cached batch': lambda: cached, f'{name}, from the store': lambda: next(feed)}
     _steps(step, lambda: cached, 1, batch)                      # compiles
@@ -448,11 +451,13 @@ def train_rounds(
     batch: int = 16,     # patches a step
     steps: int = 20,     # steps of each training measured
     rounds: int = 3,     # for each network
+    xla: bool = True,    # compile with XLA
 ) -> list:               # dicts: label, round, rows, seconds
     "Training on a cached batch and on the store's batches, by model."
     from bigearthnet_dd.model import quiet_keras
     quiet_keras()
-    return [run for name, width in models for run in _train_one(store, name, width, batch, steps, rounds)]
+    options = dict(batch=batch, steps=steps, rounds=rounds, xla=xla)
+    return [run for name, width in models for run in _train_one(store, name, width, **options)]
 
 # %% ../nbs/56_benchmark_loading.ipynb #2e4d2f55
 _LOADING_COLUMNS = {'CPU µs an image': 'cpu_us',
