@@ -246,15 +246,22 @@ _PEERS = {'LMDB': _open_lmdb, 'GeoTIFF': _open_geotiffs,
           'TFRecord': lambda archive, work, batch: tfrecord_batches(_peer(archive, work, 'tfrecord'), batch)}
 
 # %% ../nbs/56_benchmark_loading.ipynb #b37bc89f
+_ATTEMPTS = 10     # that a way gets to deliver a row
+
+def _begin(label, epoch):
+    "Make one batch, which imports and compiles; raises BenError when nothing comes."
+    if all(next(iter(epoch()), None) is None for _ in range(_ATTEMPTS)):
+        raise BenError(f'{label}: no rows in {_ATTEMPTS} attempts.')
+
 def _drain(label, epoch):
     "Take everything: (rows, seconds, seconds of processor time); raises BenError when nothing comes."
-    for _ in range(10):
+    for _ in range(_ATTEMPTS):
         cpu, start = time.process_time(), time.perf_counter()
         rows = sum(len(y) for _, y in epoch())
         if rows: return rows, time.perf_counter() - start, time.process_time() - cpu
-    raise BenError(f'{label}: no rows in ten attempts.')
+    raise BenError(f'{label}: no rows in {_ATTEMPTS} attempts.')
 
-# %% ../nbs/56_benchmark_loading.ipynb #40391198
+# %% ../nbs/56_benchmark_loading.ipynb #1f71a718
 def _figures(name, drained, prefix=''):
     "Rows, seconds and cpu_us, microseconds of processor time an image, over some epochs."
     rows, seconds, cpu = map(sum, zip(*drained))
@@ -262,7 +269,7 @@ def _figures(name, drained, prefix=''):
 
 def _time_epochs(name, fresh, kept, epochs):
     "Figures of the first epoch, of later ones and, if there are any, of kept ones."
-    next(iter(fresh()))
+    _begin(name, fresh)
     first, *later = (_drain(name, fresh) for _ in range(epochs))
     figures = _figures(name, [first], 'first_') | _figures(name, later)
     if kept:
