@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from .core import BenError, cpu_count
-from .images import MEMORY
+from .memory import MEMORY
 from .loading import Loader
 
 # %% ../nbs/35_torch.ipynb #8fe74e0a
