@@ -17,7 +17,8 @@ from .images import Assembler, add_sums, band_scaling
 from .memory import MEMORY
 from .nomenclature import CODES, IGNORE, nomenclature as classes_of
 from .order import BatchPlan, epoch_order, open_groups, ordered_bands, shard_slices
-from .pages import Part, PartCache, columns_of, load_group, plain_columns, slot_layout
+from .pages import Part, columns_of, load_group, plain_columns, slot_layout
+from .part_cache import PartCache
 from .patches import BAND
 from .s3 import is_s3
 from .store import open_store
@@ -141,18 +142,17 @@ def _set_up_files(self: Loader):
     if self.rows.sum() != self.info.rows or (self.rows < 1).any():
         raise BenError(f"The manifest of '{self.info.url}' says {self.info.rows} rows "
                        f'but its row groups have {self.rows.sum()}.')
-    self.plain = plain_columns(self.info)
     self._set_up_memory()
 
-# %% ../nbs/33_loading.ipynb #5a0aef0d
+# %% ../nbs/33_loading.ipynb #5e2fbf30
 @patch
 def _set_up_memory(self: Loader):
-    "What a row group takes: its slot, and from S3 the chunks that stay in the buffer that came."
+    "How a row group lies in its slot; of a local store, what is not compressed stays in the file."
     most = int(self.rows.max())
-    self.layout, slot = slot_layout(self.columns, most, self.plain)
+    plain = () if is_s3(self.info.url) else plain_columns(self.info)
+    self.layout, slot = slot_layout(self.columns, most, plain)
     self.slot_bytes = max(slot, 64)
-    self.whole_bytes = slot_layout(self.columns, most)[1]       # of a row group, nothing compressed
-    self.group_bytes = self.whole_bytes if is_s3(self.info.url) else self.slot_bytes
+    self.whole_bytes = slot_layout(self.columns, most)[1]       # of a row group with all columns
     self.pool.keep = max(self.pool.keep, int((self.keep_gb or 0)*1e9) + (1 << 30))
 
 # %% ../nbs/33_loading.ipynb #a22e125b
@@ -190,7 +190,7 @@ def bound(self: Loader,
 ) -> int:      # bytes
     "What row groups may take, in use or kept."
     if self.keep_gb is None: return groups*self.whole_bytes
-    return max(groups*self.group_bytes, int(self.keep_gb*1e9))
+    return max(groups*self.slot_bytes, int(self.keep_gb*1e9))
 
 # %% ../nbs/33_loading.ipynb #bde76085
 class _Stream:
@@ -229,7 +229,7 @@ def _load(self: _Stream, group):
     kept = loader.pool.take((loader.name, group))      # from the last epoch
     if kept is not None: return kept
     part, index = loader.where[group]
-    taken = len(self.loads)*loader.group_bytes + loader.pool.kept
+    taken = len(self.loads)*loader.slot_bytes + loader.pool.kept
     slot = loader.pool.get(loader.slot_bytes, fresh=taken <= self.bound)
     return load_group(part, index, loader.columns, loader.layout, slot, loader.patch_ids)
 
@@ -278,7 +278,7 @@ def release(self: _Stream, plan):
 def _keep(self: _Stream, group, loaded):
     "Memory that nobody uses now; with its content, if there is more in it than the file on the disk."
     loader = self.loader
-    if loader.group_bytes > 64: loader.pool.put(loaded.slot, (loader.name, group), loaded, loaded.beside)
+    if loader.slot_bytes > 64: loader.pool.put(loaded.slot, (loader.name, group), loaded)
     else: loader.pool.put(loaded.slot)
 
 # %% ../nbs/33_loading.ipynb #7598b685

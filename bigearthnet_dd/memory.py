@@ -26,7 +26,7 @@ class Loan:
 
     def __del__(self): self.pool.put(self.memory)
 
-# %% ../nbs/30b_memory.ipynb #c753fe85
+# %% ../nbs/30b_memory.ipynb #bc72a37c
 class MemoryPool:
     "Blocks of memory, aligned to 64 bytes, that are used again."
     def __init__(self,
@@ -34,7 +34,7 @@ class MemoryPool:
     ):
         self.keep = keep
         self.free = OrderedDict()       # size -> blocks that nobody uses, the size asked for last stands last
-        self.contents = OrderedDict()   # name -> (block, content, bytes) of idle blocks, the newest last
+        self.contents = OrderedDict()   # name -> (block, content) of idle blocks, the newest last
         self.idle = 0                   # bytes that nobody uses, contents included
         self.kept = 0                   # bytes of the contents alone
         self.made = 0                   # blocks ever made
@@ -56,7 +56,7 @@ def get(self: MemoryPool,
     first = -block.ctypes.data % 64
     return block[first:first + n]
 
-# %% ../nbs/30b_memory.ipynb #e3db22b5
+# %% ../nbs/30b_memory.ipynb #d59994a7
 @patch
 def _nameless(self: MemoryPool, n):
     "A block of n bytes without a content; there is one."
@@ -67,30 +67,29 @@ def _nameless(self: MemoryPool, n):
 @patch
 def _newest(self: MemoryPool, n):
     "The block of n bytes whose content came last, or None."
-    name = next((name for name, (block, *_) in reversed(self.contents.items()) if len(block) == n), None)
+    name = next((name for name, (block, _) in reversed(self.contents.items()) if len(block) == n), None)
     return None if name is None else self._forget(name)
 
 @patch
 def _forget(self: MemoryPool, name):
     "The block of a content, which is gone."
-    block, _, size = self.contents.pop(name)
-    self.idle -= size
-    self.kept -= size
+    block, _ = self.contents.pop(name)
+    self.idle -= len(block)
+    self.kept -= len(block)
     return block
 
-# %% ../nbs/30b_memory.ipynb #71eb14be
+# %% ../nbs/30b_memory.ipynb #3fa67abd
 @patch
 def put(self: MemoryPool,
     block,          # uint8 array from `get`
     name=None,      # what its content is called, for `take`
     content=None,   # whatever belongs to that name
-    beside=0,       # bytes that the content holds beside the block
 ):
     "Take a block back; called from any thread."
     with self.lock:
         if name in self.contents: self._put_nameless(self._forget(name))
         if name is None: self._put_nameless(block)
-        else: self._put_named(block, name, content, len(block) + beside)
+        else: self._put_named(block, name, content)
         while self.idle > self.keep:
             self._drop_one()
 
@@ -101,10 +100,10 @@ def _put_nameless(self: MemoryPool, block):
     self.idle += len(block)
 
 @patch
-def _put_named(self: MemoryPool, block, name, content, size):
-    self.contents[name] = block, content, size
-    self.idle += size
-    self.kept += size
+def _put_named(self: MemoryPool, block, name, content):
+    self.contents[name] = block, content
+    self.idle += len(block)
+    self.kept += len(block)
 
 # %% ../nbs/30b_memory.ipynb #f8c42eff
 @patch

@@ -4,21 +4,21 @@
 
 # %% auto #0
 __all__ = ['TARGETS', 'SLACK', 'LEVELS', 'PLAIN', 'Column', 'columns_of', 'page_header', 'decode_chunk', 'rows_in_place',
-           'decode_strings', 'Part', 'read_footer', 'PartCache', 'slot_layout', 'plain_columns', 'Loaded', 'load_group']
+           'decode_strings', 'Part', 'read_footer', 'slot_layout', 'plain_columns', 'Loaded', 'load_group']
 
 # %% ../nbs/31_pages.ipynb #537f17c3
-import hashlib, json, os, threading, time
+import json, os, threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 import numpy as np
 from fastcore.basics import patch
 from .core import BenError
+from .direct import read_into
 from .memory import MappedFile
 from .nomenclature import CLASSES19, CODES
 from .patches import BAND
 from .s3 import StorageError, get_object_fast, get_parts_fast, is_s3, local_path
-from .storage import join, read_bytes
+from .storage import join
 from .store import npy_header
 
 # %% ../nbs/31_pages.ipynb #2b9666bb
@@ -372,76 +372,6 @@ def read_footer(
     groups = [meta.row_group(g) for g in range(meta.num_row_groups)]
     return [{name: _chunk_place(part, group.column(at[name]), name) for name in names} for group in groups]
 
-# %% ../nbs/31_pages.ipynb #ffec1b07
-_started = time.time()   # files used later than this are in use by this process
-
-# %% ../nbs/31_pages.ipynb #67de8d69
-class PartCache:
-    "Part files on a local disk, named by their content."
-    lock = threading.Lock()      # one for all caches: two of them may share a folder
-    def __init__(self,
-        folder,           # made when it is not there
-        gigabytes=None,   # size limit, None: none
-    ):
-        self.folder = Path(local_path(folder))
-        self.limit = None if gigabytes is None else int(gigabytes*1e9)   # bytes
-        self.coming = 0                                                  # bytes that are being fetched
-        self.folder.mkdir(parents=True, exist_ok=True)
-
-# %% ../nbs/31_pages.ipynb #125cf62b
-@patch
-def _room(self: PartCache, n):
-    "Whether n more bytes fit, after removing files that nobody here uses."
-    if self.limit is None: return True
-    files = sorted((f.stat().st_mtime, f.stat().st_size, f) for f in self.folder.glob('*.parquet'))
-    total = sum(size for _, size, _ in files) + self.coming + n
-    for used, size, file in files:
-        if total <= self.limit or used >= _started: break
-        file.unlink(missing_ok=True)
-        total -= size
-    return total <= self.limit
-
-# %% ../nbs/31_pages.ipynb #67e7a32e
-@patch
-def get(self: PartCache,
-    url,      # where the part file is
-    record,   # what the manifest says of it
-):            # local path, or None when there is no room for it, raises BenError, StorageError
-    "A local copy of a part file."
-    if not record.get('sha256'): return None
-    file = self.folder/f"{record['sha256']}.parquet"
-    if not (file.exists() and file.stat().st_size == record['bytes']):
-        with self.lock:
-            if not self._room(record['bytes']): return None
-            self.coming += record['bytes']
-        try:
-            self._fetch(url, record, file)
-        finally:
-            with self.lock:
-                self.coming -= record['bytes']
-    os.utime(file)
-    return str(file)
-
-# %% ../nbs/31_pages.ipynb #ba87964b
-@patch
-def _fetch(self: PartCache, url, record, file):
-    "Fetch and check a part file, then give it its name, raises BenError when the content is another."
-    data = read_bytes(url)
-    if hashlib.sha256(data).hexdigest() != record['sha256']:
-        raise BenError(f'{url}: {len(data)} bytes came whose content is not what the manifest says '
-                       f'({record["bytes"]} bytes, SHA-256 {record["sha256"][:12]}...). '
-                       'The file is damaged or does not belong to this store.')
-    _write_whole(file, data)
-
-def _write_whole(file, data):
-    "Write a file under another name and rename it."
-    half = file.with_name(f'.{file.name}-{os.getpid()}-{threading.get_ident()}')
-    try:
-        half.write_bytes(data)
-        os.replace(half, file)
-    finally:
-        half.unlink(missing_ok=True)
-
 # %% ../nbs/31_pages.ipynb #a7461f22
 @patch
 def _locate(self: Part, names):
@@ -473,48 +403,72 @@ def _ranges(chunks, gap=1 << 18):
             out.append((first, first + n, [name]))
     return out
 
-# %% ../nbs/31_pages.ipynb #15bc09db
-PLAIN = 'UNCOMPRESSED'   # Parquet's name of no compression
-
-def _stretches(chunks):
-    "Ranges of compressed chunks and of the others."
-    packed = {name: chunk for name, chunk in chunks.items() if chunk[2] != PLAIN}
-    plain = {name: chunk for name, chunk in chunks.items() if chunk[2] == PLAIN}
-    return [*_ranges(packed), *_ranges(plain)]
-
-# %% ../nbs/31_pages.ipynb #29492652
+# %% ../nbs/31_pages.ipynb #e219f806
 @patch
-def _bytes(self: Part, ranges):
-    "The bytes of each range (first, stop, names): uint8 arrays, raises BenError or StorageError."
-    spans = [(first, stop - first) for first, stop, _ in ranges]
-    if self.path: return [self._local(*span) for span in spans]
-    came = get_parts_fast(self.url, spans)              # all at once, buffers that nobody copied
-    if came: return [np.frombuffer(data, np.uint8) for data in came]
-    return [self._read_new(*span) for span in spans]
+def _shown(self: Part, chunks):
+    "{column: its bytes} of a file on a disk, where they lie; raises BenError or StorageError."
+    found = {}
+    for first, stop, names in _ranges(chunks):
+        data = self._stretch(first, stop - first)
+        found |= {name: data[at-first:at-first+n] for name, (at, n, _) in chunks.items() if name in names}
+    return found
 
 @patch
-def _read_new(self: Part, first, n):
-    "n bytes in new memory."
-    out = np.empty(n, np.uint8)
-    self.read(first, out)
-    return out
-
-# %% ../nbs/31_pages.ipynb #9c0d2e55
-@patch
-def _local(self: Part, first, n):
-    "n bytes of a file on a disk, where they lie."
-    if self.mapped is None: return self._read_new(first, n)
-    try:
-        if self.mapped.bring(first, first + n) < first + n: self.fail(f'ends before byte {first+n}')
+def _stretch(self: Part, first, n):
+    "n bytes of a file on a disk."
+    if self.mapped is None:
+        out = np.empty(n, np.uint8)
+        self.read(first, out)
+        return out
+    try: there = self.mapped.bring(first, first + n)
     except OSError as e:
         raise StorageError('other', self.url, 'read', e) from None
+    if there < first + n: self.fail(f'ends before byte {first+n}')
     return np.asarray(self.mapped)[first:first+n]
+
+# %% ../nbs/31_pages.ipynb #ce23f595
+_of_this_thread = threading.local()
+
+def _thread_buffer(n):
+    "At least n bytes of memory that this thread uses again."
+    if len(getattr(_of_this_thread, 'buffer', ())) < n:
+        _of_this_thread.buffer = np.empty(int(n*1.2), np.uint8)
+    return _of_this_thread.buffer[:n]
+
+# %% ../nbs/31_pages.ipynb #25902fc3
+PLAIN = 'UNCOMPRESSED'   # Parquet's name of no compression
+
+def _places(chunks, rooms):
+    "{column: memory for its bytes}: its room in the slot where it stays as it is, else this thread's buffer."
+    stays = {name: rooms[name][:n] for name, (_, n, codec) in chunks.items()
+             if codec == PLAIN and n <= len(rooms.get(name, ()))}
+    others = {name: n for name, (_, n, _) in chunks.items() if name not in stays}
+    buffer = _thread_buffer(sum(others.values()))
+    ends = np.cumsum(list(others.values()), dtype=int)
+    return stays | {name: buffer[end-n:end] for (name, n), end in zip(others.items(), ends)}
+
+@patch
+def _fetched(self: Part, chunks, rooms):
+    "{column: its bytes} from S3, with one request for neighbours; raises BenError or StorageError."
+    places = _places(chunks, rooms)
+    for first, stop, names in _ranges(chunks):
+        pieces = [(chunks[name][0], places[name]) for name in names]
+        if not read_into(self.url, pieces): self._patiently(first, stop, pieces)
+    return places
+
+@patch
+def _patiently(self: Part, first, stop, pieces):
+    "A stretch from S3 by obstore or boto3, its pieces copied to their places."
+    data = np.empty(stop - first, np.uint8)
+    self.read(first, data)
+    for at, memory in pieces:
+        memory[:] = data[at-first:at-first+len(memory)]
 
 # %% ../nbs/31_pages.ipynb #16373fc2
 def slot_layout(
     columns,   # Columns
     rows,      # rows of the longest row group
-    plain=(),  # names of the columns that are not compressed, which need no place
+    plain=(),  # names of columns that need no place
 ):             # ({column: its first byte in a slot}, bytes of the slot), multiples of 64
     "Where the columns lie in a slot."
     packed = [c for c in columns if c.name not in plain]
@@ -532,35 +486,28 @@ class Loaded(NamedTuple):
     slot: np.ndarray     # uint8: the memory of what was decompressed
     planes: np.ndarray   # uint64 (rows, columns): address of the first pixel of each value
     ids: list            # patch_id of each row, None when they were not asked for
-    held: list           # arrays in which the other planes lie: of the mapped file, or buffers from S3
-    beside: int          # bytes of these buffers; a mapped file's are the system's
+    held: list           # arrays in which the other planes lie, of the mapped file
 
 # %% ../nbs/31_pages.ipynb #682402fa
-def _first_pixels(data, codec, rows, column, memory):
+def _stays(part, data, codec, slot):
+    "Whether the bytes of a chunk are used where they are: in a mapped file, or already in the slot."
+    at = data.ctypes.data - slot.ctypes.data
+    return codec == PLAIN and (part.path is not None or 0 <= at < len(slot))
+
+def _first_pixels(data, codec, rows, column, memory, stays):
     "Check a chunk where it lies, or decompress it: uint64 (rows,), the address of each row's pixels."
-    if codec == PLAIN: base, begins = data.ctypes.data, rows_in_place(data, rows, column)
+    if stays: base, begins = data.ctypes.data, rows_in_place(data, rows, column)
     elif memory is None: raise ValueError('it is compressed, and the manifest says that it is not')
     else:
         decode_chunk(data, codec, rows, column, memory)
         base, begins = memory.ctypes.data, SLACK + column.stride*np.arange(rows)
     return (base + column.skip + begins).astype(np.uint64)
 
-# %% ../nbs/31_pages.ipynb #1811be1d
-def _chunk_bytes(part, chunks):
-    "(column: its bytes, arrays of uncompressed chunks)"
-    ranges, found, held = _stretches(chunks), {}, []
-    for (first, _, names), data in zip(ranges, part._bytes(ranges)):
-        if chunks[names[0]][2] == PLAIN: held.append(data)
-        for name in names:
-            at, n, _ = chunks[name]
-            found[name] = data[at-first:at-first+n]
-    return found, held
-
-# %% ../nbs/31_pages.ipynb #a3af104c
-def _memory_of(slot, layout, column, rows):
-    "The place of a column in a slot, None when it has none."
-    begin = layout.get(column.name)
-    return None if begin is None else slot[begin:begin + SLACK + rows*column.stride]
+# %% ../nbs/31_pages.ipynb #eb035f65
+def _room(slot, layout, column, rows):
+    "The place of a column in a slot."
+    begin = layout[column.name]
+    return slot[begin:begin + SLACK + rows*column.stride]
 
 def _checked(part, group, name, decode, *args):
     "What `decode` makes of a column chunk; a BenError names the file, the row group and the column."
@@ -579,11 +526,12 @@ def load_group(
 ) -> Loaded:     # raises BenError that names the file, the row group and the column
     "Read, decompress and check one row group."
     chunks = part._locate([c.name for c in columns] + ['patch_id']*ids)[group]
-    rows, (data, held) = part.record['row_groups'][group], _chunk_bytes(part, chunks)
+    rows = part.record['row_groups'][group]
+    rooms = {c.name: _room(slot, layout, c, rows) for c in columns if c.name in layout}
+    data = part._shown(chunks) if part.path else part._fetched(chunks, rooms)
     def of(name, decode, *args):
         return _checked(part, group, name, decode, data[name], chunks[name][2], *args)
     names = of('patch_id', decode_strings, rows) if ids else None
-    places = [(c, _memory_of(slot, layout, c, rows)) for c in columns]
-    planes = np.stack([of(c.name, _first_pixels, rows, c, memory) for c, memory in places], 1)
-    beside = 0 if part.path else sum(len(buffer) for buffer in held)
-    return Loaded(slot, planes, names, held, beside)
+    stay = {name: _stays(part, data[name], codec, slot) for name, (_, _, codec) in chunks.items()}
+    planes = [of(c.name, _first_pixels, rows, c, rooms.get(c.name), stay[c.name]) for c in columns]
+    return Loaded(slot, np.stack(planes, 1), names, [data[name] for name in chunks if stay[name]])
