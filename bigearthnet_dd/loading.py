@@ -229,8 +229,8 @@ def _load(self: _Stream, group):
     kept = loader.pool.take((loader.name, group))      # from the last epoch
     if kept is not None: return kept
     part, index = loader.where[group]
-    taken = len(self.loads)*loader.slot_bytes + loader.pool.kept
-    slot = loader.pool.get(loader.slot_bytes, fresh=taken <= self.bound)
+    room = (loader.pool.alive[loader.slot_bytes] + 1)*loader.slot_bytes <= self.bound
+    slot = loader.pool.get(loader.slot_bytes, fresh=room)
     return load_group(part, index, loader.columns, loader.layout, slot, loader.patch_ids)
 
 # %% ../nbs/33_loading.ipynb #4d9620ca

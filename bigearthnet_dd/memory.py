@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MEMORY', 'Loan', 'MemoryPool', 'MappedFile']
 
-# %% ../nbs/30b_memory.ipynb #0acd8f9e
-import ctypes, errno, mmap, os, threading
-from collections import OrderedDict
+# %% ../nbs/30b_memory.ipynb #de9ab3aa
+import ctypes, errno, mmap, os, threading, weakref
+from collections import Counter, OrderedDict
 import numpy as np
 from fastcore.basics import patch
 
@@ -26,7 +26,7 @@ class Loan:
 
     def __del__(self): self.pool.put(self.memory)
 
-# %% ../nbs/30b_memory.ipynb #bc72a37c
+# %% ../nbs/30b_memory.ipynb #ca689fc1
 class MemoryPool:
     "Blocks of memory, aligned to 64 bytes, that are used again."
     def __init__(self,
@@ -36,11 +36,11 @@ class MemoryPool:
         self.free = OrderedDict()       # size -> blocks that nobody uses, the size asked for last stands last
         self.contents = OrderedDict()   # name -> (block, content) of idle blocks, the newest last
         self.idle = 0                   # bytes that nobody uses, contents included
-        self.kept = 0                   # bytes of the contents alone
         self.made = 0                   # blocks ever made
+        self.alive = Counter()          # size -> blocks of it, idle or in use
         self.lock = threading.RLock()   # reentrant: the garbage collector may give a block back at any moment
 
-# %% ../nbs/30b_memory.ipynb #169d9fca
+# %% ../nbs/30b_memory.ipynb #5fc21739
 @patch
 def get(self: MemoryPool,
     n,             # bytes
@@ -50,13 +50,24 @@ def get(self: MemoryPool,
     with self.lock:
         block = self._nameless(n) if self.free.get(n) else None
         if block is None and not fresh: block = self._newest(n)
-        if block is not None: return block
-        self.made += 1
-    block = np.empty(n + 64, np.uint8)
-    first = -block.ctypes.data % 64
-    return block[first:first + n]
+        return self._new(n) if block is None else block
 
-# %% ../nbs/30b_memory.ipynb #d59994a7
+@patch
+def _new(self: MemoryPool, n):
+    "A new block."
+    memory = np.empty(n + 64, np.uint8)
+    first = -memory.ctypes.data % 64
+    block = memory[first:first + n]
+    self.made += 1
+    self.alive[n] += 1
+    weakref.finalize(block, self._count_out, n).atexit = False
+    return block
+
+@patch
+def _count_out(self: MemoryPool, n):
+    with self.lock: self.alive[n] -= 1
+
+# %% ../nbs/30b_memory.ipynb #41ebff50
 @patch
 def _nameless(self: MemoryPool, n):
     "A block of n bytes without a content; there is one."
@@ -75,10 +86,9 @@ def _forget(self: MemoryPool, name):
     "The block of a content, which is gone."
     block, _ = self.contents.pop(name)
     self.idle -= len(block)
-    self.kept -= len(block)
     return block
 
-# %% ../nbs/30b_memory.ipynb #3fa67abd
+# %% ../nbs/30b_memory.ipynb #68ad6922
 @patch
 def put(self: MemoryPool,
     block,          # uint8 array from `get`
@@ -103,7 +113,6 @@ def _put_nameless(self: MemoryPool, block):
 def _put_named(self: MemoryPool, block, name, content):
     self.contents[name] = block, content
     self.idle += len(block)
-    self.kept += len(block)
 
 # %% ../nbs/30b_memory.ipynb #f8c42eff
 @patch
@@ -169,7 +178,7 @@ def _os_error(path):
     code = ctypes.get_errno()
     return OSError(code, os.strerror(code), str(path))
 
-# %% ../nbs/30b_memory.ipynb #11ea045e
+# %% ../nbs/30b_memory.ipynb #09fdc93f
 class MappedFile:
     "A file as memory that can be read; `np.asarray` gives its bytes."
     def __init__(self,
@@ -187,8 +196,8 @@ class MappedFile:
         place = address, True      # read only
         self.__array_interface__ = dict(data=place, shape=(self.size,), typestr='|u1', version=3)
 
-    def __del__(self):
-        if self.address: _libc.munmap(self.address, self.size)
+    def __del__(self, unmap=_libc.munmap):       # when Python ends, names may be gone before objects
+        if self.address: unmap(self.address, self.size)
 
 # %% ../nbs/30b_memory.ipynb #65fa63a3
 @patch
