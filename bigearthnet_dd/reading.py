@@ -291,9 +291,18 @@ def _end_window(window, reading):
     for places in window:
         yield [reading[p.url].result()[p.url] for p in places]
 
+# %% ../nbs/26_reading.ipynb #b79368c4
+def _ask_first(patches, count):
+    "Make sure that this process has had an answer from where the packed file is."
+    place = next(p for p in patches[0] if _on_s3(p))
+    if get_parts_fast(place.frame.file, [(place.frame.offset, 1)]) is None:
+        _read_alone([place])
+    count['requests'] += 1
+
 # %% ../nbs/26_reading.ipynb #a299aa31
 def _read_frames(patches, count):
     "What the places of patches hold, for packed files of which some are on S3."
+    _ask_first(patches, count)
     pool = ThreadPoolExecutor(CALLS)
     try:
         under_way = deque()
