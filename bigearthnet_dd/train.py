@@ -19,8 +19,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from . import storage
-from .checkpoint import (
-    Checkpoints, Network, Position, best_epoch, build_network, training_settings)
+from .checkpoint import Checkpoints, Network, Position, best_epoch, build_network
 from .core import BenError, counted, progress, say
 from .commands import Count, FileName, Like, NotNegative, Whole, checked, command
 from .lease import Lease
@@ -31,7 +30,7 @@ from .scene_report import REPORTS
 from .model_report import (
     TensorBoardWriter, git_commit, model_card, scores_in_words, training_summary, write_report)
 from .profiling import Profiler
-from .steps import EpochSums, TrainingData, device_errors, local, make_strategy, worker_place
+from .steps import EpochSums, TrainingData, device_errors, local, worker_place
 from .targets import TARGETS
 from .training_setup import check_inputs, default_folder, prepare, record_of, refuse_busy
 from typing import Annotated, Literal
