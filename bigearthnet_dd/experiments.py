@@ -147,7 +147,7 @@ def from_elsewhere(
     def training(mine):
         gpus = len(host_info()['gpus']) if run.gpus is None else run.gpus
         item = cost.train_item(mine, 'all', cfg['epochs'], cfg['width'] or 32, cpu_count(), gpus, rates)
-        return item.time if cfg['model'] == 'unet' else None
+        return item.time if cfg['target'] == 'map' and cfg['model'] in (None, 'unet') else None
     return conversion if run.kind == 'conversion' else training
 
 # %% ../nbs/50_experiments.ipynb #ae8372f0
