@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NOT_FINITE', 'STOPPED', 'EPOCH', 'Kind', 'ModelName', 'Norm', 'Precision', 'Schedule', 'Monitor', 'Loss', 'Depth',
-           'Warmup', 'Trainer', 'Stopped', 'Setup', 'check_inputs', 'train', 'train_model']
+           'Warmup', 'Trainer', 'Stopped', 'train', 'train_model']
 
 # %% ../nbs/44_train.ipynb #70965018
 import contextlib
@@ -14,27 +14,26 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
 from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from . import storage
 from .checkpoint import (
-    Checkpoints, Network, Position, best_epoch, build_network, training_settings, uses_xla)
+    Checkpoints, Network, Position, best_epoch, build_network, training_settings)
 from .core import BenError, counted, progress, say
 from .commands import Count, FileName, Like, NotNegative, Whole, checked, command
-from .lease import Lease, read_lease
+from .lease import Lease
 from .model import flops, parameters
 from .model_file import load_model, model_bytes
-from .model_folder import ModelFolder, check_place, check_record, lives, open_splits
+from .model_folder import ModelFolder
 from .scores import scores
 from bigearthnet_dd.model_report import (
     TensorBoardWriter, git_commit, model_card, model_metrics, read_samples, report_figures, training_summary,
     write_report)
 from .profiling import Profiler
-from .steps import (
-    EpochSums, TrainingData, choose_bands, device_errors, local, make_strategy, prepare_devices, worker_place)
+from .steps import EpochSums, TrainingData, device_errors, local, make_strategy, worker_place
+from .training_setup import check_inputs, default_folder, prepare, record_of, refuse_busy
 from typing import Annotated, Literal
 from annotated_types import Interval
 
@@ -358,64 +357,6 @@ def _note_sigterm(trainer):
     finally:
         signal.signal(signal.SIGTERM, before)
 
-# %% ../nbs/44_train.ipynb #d294094c
-class Setup:
-    "The first steps of a training, timed before there may be a record of them."
-    def __init__(self): self.steps = []
-
-    @contextlib.contextmanager
-    def step(self, name):
-        step = dict(name=name, timestamp=datetime.now().astimezone().isoformat(timespec='milliseconds'))
-        begun = time.perf_counter()
-        yield step
-        step.update(duration=round(time.perf_counter() - begun, 4), status='finished')
-        self.steps.append(step)
-
-# %% ../nbs/44_train.ipynb #f13b85b5
-@patch
-def hand_over(self: Setup, profiler):
-    "Put these steps into the record of a profiler that has just started."
-    profiler.t0 -= sum(step['duration'] for step in self.steps)
-    profiler.data['start_time'] = self.steps[0]['timestamp']
-    profiler.data['steps'][:0] = self.steps
-
-# %% ../nbs/44_train.ipynb #3af3fd6e
-def check_inputs(
-    url: str,       # the store
-    out: str,       # the model's folder
-    options,        # the arguments of `train`
-    chief: bool,    # whether this worker writes the files
-) -> dict:          # split -> StoreInfo, raises BenError
-    "Everything that can be refused without TensorFlow."
-    info = open_splits(url)
-    choose_bands(options.bands, url, info['train'])
-    if options.cache:
-        storage.check_folder(options.cache, '--cache')
-    if chief:
-        check_place(out, options.resume, options.overwrite)
-        record = storage.join(url, 'profile', f'{options.p_name}_profile.json')
-        check_record(record, out, options.resume, options.overwrite)
-    return info
-
-# %% ../nbs/44_train.ipynb #6cb77ed9
-def _prepare(url, folder, options, devices):
-    "Devices, data and checkpoints of a training. Returns them and the Setup; nothing is written."
-    setup = Setup()
-    with setup.step('gpu_setup') as step:
-        devices = prepare_devices(options, devices)
-        step['devices'] = devices
-    with setup.step('strategy_init') as step:
-        strategy = make_strategy(devices)
-        step.update(strategy=type(strategy).__name__, replicas=strategy.num_replicas_in_sync,
-                    workers=worker_place()[1])
-    with setup.step('dataset_metadata'):
-        data = TrainingData(url, options, strategy)
-        uses_xla(options, data, devices)
-        checkpoints = Checkpoints(folder, training_settings(options, data))
-        if options.resume:
-            checkpoints.newest(lambda text: None)
-    return devices, data, checkpoints, setup
-
 # %% ../nbs/44_train.ipynb #11fd8222
 def _assemble(data, checkpoints, devices, profiler, callbacks):
     "A Trainer, made in steps that the record times."
@@ -478,42 +419,25 @@ def _train(trainer, devices):
         _say_result(trainer, metrics)
     return profiler.data
 
-# %% ../nbs/44_train.ipynb #23cf381e
-def _default_folder(p_name):
-    "Name of the model's folder in the store: model, or model_X for train_X."
-    return 'model' + (p_name.removeprefix('train') if p_name.startswith('train') else f'_{p_name}')
-
-# %% ../nbs/44_train.ipynb #f81f58ca
-def _record_of(url, out, options, lease):
-    "The profiler of a training; of several workers the chief keeps the record."
-    return Profiler(storage.join(url, 'profile') if lease else None, options.p_name, kind='training',
-                    params={**vars(options), 'data': url, 'out': out}, allowed=lease.holds if lease else None)
-
-def _refuse_busy(out):
-    "Refuse a folder in which another training writes, before TensorFlow is loaded."
-    held = read_lease(storage.join(out, '.lock'))
-    if lives(held):
-        Lease(storage.join(out, '.lock'), 'training').refuse(held)
-
 # %% ../nbs/44_train.ipynb #2cab6321
 def _train_alone(data, out, callbacks, devices, **options):
     "Train while nobody else writes to the folder. Returns the profile."
     url, options = str(data), SimpleNamespace(**options)
-    out = str(out or storage.join(url, _default_folder(options.p_name)))
+    out = str(out or storage.join(url, default_folder(options.p_name)))
     chief = worker_place()[0] == 0
     if chief:
-        _refuse_busy(out)
+        refuse_busy(out)
     info = check_inputs(url, out, options, chief)
     if chief and not options.quiet:
         _say_begin(url, info, options)
     folder = ModelFolder(out)
-    devices, data, checkpoints, setup = _prepare(url, folder, options, devices)
+    devices, data, checkpoints, setup = prepare(url, folder, options, devices)
     lease = Lease(storage.join(out, '.lock'), 'training') if chief else contextlib.nullcontext()
     with lease as held:
         folder.lease = held
         if chief and options.overwrite:
             folder.clear()
-        with _record_of(url, out, options, held) as profiler:
+        with record_of(url, out, options, held) as profiler:
             setup.hand_over(profiler)
             return _train(_assemble(data, checkpoints, devices, profiler, callbacks), devices)
 
