@@ -278,13 +278,13 @@ def freeze_layers(
         raise BenError(f'--freeze {patterns}: nothing is left to learn.')
     return [layer.name for layer in frozen]
 
-# %% ../nbs/42c_start.ipynb #7c7f3c67
+# %% ../nbs/42c_start.ipynb #8fe94e58
 @dataclass
 class Start:
     "How a training comes to its network."
     options: object       # model, start_from, freeze and more, as `train` takes them
     fresh: bool = True    # False when the weights will come from a checkpoint
-    origin: dict = None   # what goes into record, metadata and card: source, line, kept and frozen layers
+    origin: dict = None   # for record, metadata and card: start_from, kept (a line), frozen (names)
 
 # %% ../nbs/42c_start.ipynb #8919e2eb
 @patch
@@ -301,22 +301,21 @@ def make(self: Start,
         self.origin['frozen'] = freeze_layers(model, options.freeze)
     return model
 
-# %% ../nbs/42c_start.ipynb #80d5d4c6
+# %% ../nbs/42c_start.ipynb #1002b6f9
 @patch
 def take_over(self: Start, model, data):
     "Copy the weights of --start-from."
     url, names = self.options.start_from, list(data.classes.names)
     new, old = Side(model, list(data.bands), names), side_of_file(url, data.bands, names)
     kept = copy_weights(new, old, short_name(url), short_name(self.options.model))
-    self.origin = dict(start_from=kept.source, line=line_of(kept), kept=kept.whole, partly=kept.partly,
-                       new=kept.fresh)
+    self.origin = dict(start_from=kept.source, kept=line_of(kept))
 
 @patch
 def line(self: Start):
     "What was kept and what learns, in one line; '' for a network that begins afresh and learns as a whole."
     frozen = self.origin.get('frozen', ())
     said = f'Frozen: {", ".join(frozen)}.' if frozen else ''
-    return ' '.join(filter(None, (self.origin.get('line'), said)))
+    return ' '.join(filter(None, (self.origin.get('kept'), said)))
 
 # %% ../nbs/42c_start.ipynb #8138d00b
 def check_start(
