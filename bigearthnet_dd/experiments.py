@@ -297,7 +297,8 @@ def start_run(self: Runner, run):
     for prefix in ('', '_'):
         storage.delete(notebook_url(self.cfg, run, prefix))
     part = self.local/run.folder/f'_{run.stem}.ipynb'
-    job = Job(run, template(run.kind), part, params, self.work, self.cfg['timeout'])
+    lease = () if self.s3 else (self.lease.url, self.lease.token)        # on S3 the child writes elsewhere
+    job = Job(run, template(run.kind), part, params, self.work, self.cfg['timeout'], lease=lease)
     self.journal.add(run, 'started', parameters=params)
     self.jobs.append(job)
 
