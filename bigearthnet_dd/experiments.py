@@ -152,7 +152,8 @@ def from_elsewhere(
     def training(mine):
         gpus = len(host_info()['gpus']) if run.gpus is None else run.gpus
         item = cost.train_item(mine, 'all', cfg['epochs'], cfg['width'] or 32, cpu_count(), gpus, rates)
-        return item.time if option_of(cfg, run, 'model') == 'unet' else None
+        unet = option_of(cfg, run, 'model') in (None, 'unet')
+        return item.time if cfg['target'] == 'map' and unet else None
     return conversion if run.kind == 'conversion' else training
 
 # %% ../nbs/50_experiments.ipynb #ae8372f0
@@ -184,7 +185,11 @@ def estimates(
 # %% ../nbs/50_experiments.ipynb #6957f4df
 def same_network(r, run, cfg):
     "Whether a recorded run trained the network that a run will train. Conversions are all alike."
-    return run.kind == 'conversion' or r['params'].get('model', 'unet') == option_of(cfg, run, 'model')
+    if run.kind == 'conversion':
+        return True
+    had, model = r['params'], option_of(cfg, run, 'model')
+    alike = model in (None, had.get('model', 'unet'))          # None: the default of the target
+    return alike and had.get('target', 'map') == cfg['target']
 
 # %% ../nbs/50_experiments.ipynb #cf70095e
 def converted(run, done):

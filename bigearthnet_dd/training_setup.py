@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Setup', 'check_inputs', 'refuse_busy', 'default_folder', 'prepare', 'record_of']
 
-# %% ../nbs/43b_training_setup.ipynb #8251ded2
+# %% ../nbs/43b_training_setup.ipynb #bf8c90d4
 import contextlib
 import time
 from datetime import datetime
@@ -16,6 +16,7 @@ from .lease import Lease, read_lease
 from .model_folder import check_place, check_record, lives, open_splits
 from .profiling import Profiler
 from .steps import TrainingData, choose_bands, make_strategy, prepare_devices, worker_place
+from .targets import check_target
 
 # %% ../nbs/43b_training_setup.ipynb #79bea2c2
 class Setup:
@@ -38,7 +39,7 @@ def hand_over(self: Setup, profiler):
     profiler.data['start_time'] = self.steps[0]['timestamp']
     profiler.data['steps'][:0] = self.steps
 
-# %% ../nbs/43b_training_setup.ipynb #314f0369
+# %% ../nbs/43b_training_setup.ipynb #79a34992
 def check_inputs(
     url: str,       # the store
     out: str,       # the model's folder
@@ -46,6 +47,7 @@ def check_inputs(
     chief: bool,    # whether this worker writes the files
 ) -> dict:          # split -> StoreInfo, raises BenError
     "Everything that can be refused without TensorFlow."
+    check_target(options)
     info = open_splits(url)
     choose_bands(options.bands, url, info['train'])
     if options.cache:
