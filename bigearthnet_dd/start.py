@@ -6,9 +6,9 @@
 __all__ = ['KEEP_APART', 'NOTHING_FITS', 'Layers', 'tags_behind', 'band_channels', 'weighted_layers', 'named_by_keras', 'by_key',
            'class_layer', 'Side', 'pairs', 'put_over', 'Kept', 'channels_of', 'same_meaning', 'copy_layer',
            'copy_channels', 'known_and_new', 'copy_weights', 'side_of_file', 'taken_for', 'said_of_names', 'line_of',
-           'freeze_layers', 'Start', 'check_start', 'has_checkpoint']
+           'freeze_layers', 'Start', 'check_start', 'check_start_on', 'has_checkpoint']
 
-# %% ../nbs/42c_start.ipynb #ddd6dc9c
+# %% ../nbs/42c_start.ipynb #a31a37bf
 import fnmatch
 from dataclasses import dataclass, field
 import numpy as np
@@ -17,7 +17,9 @@ from . import storage
 from .commands import Like
 from .core import BenError, counted
 from .model_file import check_model, load_model
+from .nomenclature import nomenclature as classes_of
 from .own_model import check_own, is_file, make_own, short_name
+from .steps import choose_bands
 from typing import Annotated
 
 # %% ../nbs/42c_start.ipynb #1b7e070b
@@ -317,7 +319,7 @@ def line(self: Start):
     said = f'Frozen: {", ".join(frozen)}.' if frozen else ''
     return ' '.join(filter(None, (self.origin.get('kept'), said)))
 
-# %% ../nbs/42c_start.ipynb #8138d00b
+# %% ../nbs/42c_start.ipynb #fa65952c
 def check_start(
     options,        # model, start_from, overwrite, resume and nomenclature, as `train` takes them
     out: str,       # the model's folder
@@ -333,5 +335,14 @@ def check_start(
                            'choose another --out.')
     if options.start_from and not (options.resume and has_checkpoint(out)):
         check_model(storage.read_bytes(options.start_from), options.start_from)
+
+def check_start_on(
+    options, out: str,   # see `check_start`
+    url: str,            # the store
+    info,                # StoreInfo of its train split
+):                       # raises BenError
+    "The same for a training on a store."
+    bands, classes = choose_bands(options.bands, url, info), classes_of(options.nomenclature)
+    check_start(options, out, bands, classes.n)
 
 def has_checkpoint(out): return bool(storage.list_files(storage.join(out, 'checkpoints'), '.ckpt'))
