@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['PRICES', 'REFERENCE', 'REFERENCE_URL', 'PUBLISHED', 'PUBLISHED_SPEEDUP', 'PUBLISHED_ACCURACY', 'START_UP',
-           'OWN_SPLIT', 'load_runs', 'example_runs', 'fit_line', 'count_patches', 'other_load', 'run_rate',
-           'data_share', 'runs_table', 'write_csv', 'failures', 'usable', 'summarise', 'count_of', 'speedups',
-           'archive_request', 'run_cost', 'cost_table', 'beside_published', 'conclusions']
+           'OWN_SPLIT', 'load_runs', 'example_runs', 'fit_line', 'count_patches', 'archive_request', 'other_load',
+           'run_rate', 'data_share', 'runs_table', 'write_csv', 'failures', 'usable', 'summarise', 'count_of',
+           'speedups', 'request_dollars', 'run_cost', 'cost_table', 'beside_published', 'conclusions']
 
 # %% ../nbs/47_records.ipynb #b10ed4a8
 import itertools, re
@@ -80,6 +80,7 @@ def _row(url, folder, p):
         **_full_point(url, p),
         status=p['status'],
         resumed=_was_resumed(p),
+        simulated=p['summary'].get('simulated'),    # None when the record does not say
         rows=_patches(p),
         seconds=p['summary'].get('total_duration') or sum(steps.values()),
         steps=steps,                        # name -> seconds
@@ -127,7 +128,7 @@ def _made_up(kind, fraction, rows, seconds, steps, summary, **point):
     path = f'runs/{100*fraction:g}percent/' + '_'.join(f'{k}{v}' for k, v in point.items()) + '_profile.json'
     return dict(
         dict.fromkeys(_POINT), experiment='made-up', folder='', kind=kind, fraction=fraction, **point,
-        status='finished', resumed=False, rows=rows, seconds=seconds, steps=steps, summary=summary,
+        status='finished', resumed=False, simulated=True, rows=rows, seconds=seconds, steps=steps, summary=summary,
         params=dict(core=1), foreign=False, cores=2, host='made-up', url=path, profile=profile)
 
 # %% ../nbs/47_records.ipynb #db9a3796
@@ -135,7 +136,8 @@ def _made_up_conversion(fraction, executors, repeat, noise):
     rows = round(48_000*fraction)
     seconds = 6 + rows/(150*executors**.9)*noise
     steps = dict(spark_init=4., write_train=seconds - 4.5)
-    summary = dict(dataset_size_gb=rows*2.2e-4, cpu_seconds=.004*rows, part_files=3)
+    summary = dict(dataset_size_gb=rows*2.2e-4, cpu_seconds=.004*rows, part_files=3,
+        read_requests=3*rows, read_bytes=225_000*rows)
     return _made_up('conversion', fraction, rows, seconds, steps, summary, executors=executors, repeat=repeat)
 
 # %% ../nbs/47_records.ipynb #0032f56f
@@ -144,7 +146,8 @@ def _made_up_training(fraction, seed, noise):
     training = 10*rows/40*noise
     score = .3 + .1*np.log10(100*fraction)*noise
     summary = dict(images_per_second=40/noise, data_wait=.02*noise, test_accuracy=2*score, mean_iou=score,
-        mean_f1=1.4*score, epochs_completed=10, global_batch_size=16, test_samples=rows//2)
+        mean_f1=1.4*score, epochs_completed=10, global_batch_size=16, test_samples=rows//2,
+        test_plan=f'of {rows} patches')
     steps = dict(build_model=3., training=training, evaluation=.1*training)
     return _made_up('training', fraction, rows, 5 + sum(steps.values()), steps, summary, gpus=1, seed=seed)
 
@@ -179,6 +182,27 @@ def count_patches(
     "Rows per split of a metadata table."
     return storage.read_table(meta_url, columns=['split'])['split'].value_counts().to_dict()
 
+# %% ../nbs/47_records.ipynb #2721fa39
+_MAP_BYTES, _S1_BYTES = 1200, 58024                 # of a reference map; of a Sentinel-1 band
+_S2_BYTES = {10: 29196, 20: 7572, 60: 1172}         # of a Sentinel-2 band, by resolution in metres
+
+def archive_request(
+    bands,   # 'all', '10m', ... or names separated by commas
+):           # (objects read, bytes read) per patch, reference map included
+    "What one patch of the archive costs to read."
+    names = parse_bands(bands)
+    sizes = [_S1_BYTES if b in S1_BANDS else _S2_BYTES[BAND[b].resolution] for b in names]
+    return len(names) + 1, sum(sizes) + _MAP_BYTES
+
+# %% ../nbs/47_records.ipynb #051dbd1a
+def _requests(r):
+    "(reads, writes, bytes read) of a run. A training reads no archive."
+    if r['kind'] != 'conversion': return 0, 0, 0
+    n, (objects, size) = r['rows'] or 0, archive_request(r['params'].get('bands') or 'all')
+    s = r['summary']
+    written = sum(s.get(k) or 0 for k in ('part_files', 'parts', 'files'))
+    return s.get('read_requests', n*objects), written, s.get('read_bytes', n*size)
+
 # %% ../nbs/47_records.ipynb #ab78cf62
 def other_load(
     r,   # a row of load_runs
@@ -208,13 +232,19 @@ def data_share(
     return None if wait is None else 100*wait
 
 # %% ../nbs/47_records.ipynb #73f4019b
+def _writing(r):
+    "Seconds that a conversion spent writing."
+    return sum(v for k, v in r['steps'].items() if k.startswith('write_'))
+
 def _conversion_columns(r):
     "What is measured of a conversion."
     s, n = r['summary'], r['rows'] or float('nan')
-    writing = sum(v for k, v in r['steps'].items() if k.startswith('write_')) or float('nan')
+    reads, _, size = _requests(r)
     return {
         'patches/s': n/r['seconds'],
-        'patches/s while writing': n/writing,
+        'patches/s while writing': n/(_writing(r) or float('nan')),
+        'reads a patch': reads/n,
+        'kB read a patch': size/n/1000,
         'store (GB)': s.get('dataset_size_gb'),
         'CPU ms a patch': 1000*s['cpu_seconds']/n if s.get('cpu_seconds') else None}
 
@@ -243,6 +273,7 @@ def _table_row(r):
         'replicas': r['gpus'],
         'seed': r['seed'],
         'repeat': r['repeat'],
+        'simulated': r['simulated'],
         'status': 'resumed' if r['resumed'] and r['status'] == 'finished' else r['status'],
         'patches': r['rows'],
         'seconds': r['seconds'],
@@ -349,18 +380,6 @@ def speedups(
     groups = [list(g) for _, g in itertools.groupby(points, key=itemgetter('fraction'))]
     return pd.DataFrame([_speedup(p, g[0], by) for g in groups if len(g) > 1 for p in g])
 
-# %% ../nbs/47_records.ipynb #2721fa39
-_MAP_BYTES, _S1_BYTES = 1200, 58024                 # of a reference map; of a Sentinel-1 band
-_S2_BYTES = {10: 29196, 20: 7572, 60: 1172}         # of a Sentinel-2 band, by resolution in metres
-
-def archive_request(
-    bands,   # 'all', '10m', ... or names separated by commas
-):           # (objects read, bytes read) per patch, reference map included
-    "What one patch of the archive costs to read."
-    names = parse_bands(bands)
-    sizes = [_S1_BYTES if b in S1_BANDS else _S2_BYTES[BAND[b].resolution] for b in names]
-    return len(names) + 1, sum(sizes) + _MAP_BYTES
-
 # %% ../nbs/47_records.ipynb #77a38847
 PRICES = dict(          # US dollars
     core_hour=.05,
@@ -369,6 +388,15 @@ PRICES = dict(          # US dollars
     put_1000=.005,      # 1,000 writes to S3
     gb_month=.023)
 
+# %% ../nbs/47_records.ipynb #0deeef2e
+def request_dollars(
+    reads: int,      # requests
+    writes: int,
+    prices=PRICES,   # US dollars, the keys of PRICES
+) -> float:          # US dollars
+    "What S3 would bill for these requests."
+    return reads/1000*prices['get_1000'] + writes/1000*prices['put_1000']
+
 # %% ../nbs/47_records.ipynb #d396734a
 def _reserved(r):
     "(cores, GPUs) that a run kept for itself."
@@ -376,14 +404,6 @@ def _reserved(r):
         return (r['executors'] or 1)*(r['params'].get('core') or 1), 0
     cards = (r['gpus'] or 1) if r['profile']['host_info'].get('gpus') else 0
     return r['cores'] or 1, cards
-
-# %% ../nbs/47_records.ipynb #051dbd1a
-def _requests(r):
-    "(objects read, objects written, bytes read) of a run. A training reads no archive."
-    if r['kind'] != 'conversion': return 0, 0, 0
-    n, (objects, size) = r['rows'] or 0, archive_request(r['params'].get('bands') or 'all')
-    written = sum(r['summary'].get(k) or 0 for k in ('part_files', 'parts', 'files'))
-    return n*objects, written, n*size
 
 # %% ../nbs/47_records.ipynb #772e2b82
 def run_cost(
@@ -394,7 +414,7 @@ def run_cost(
     (cores, cards), (reads, writes, size) = _reserved(r), _requests(r)
     hours = r['seconds']/3600
     time = hours*(cores*prices['core_hour'] + cards*prices['gpu_hour'])
-    requests = reads/1000*prices['get_1000'] + writes/1000*prices['put_1000']
+    requests = request_dollars(reads, writes, prices)
     return {
         'core-hours reserved': cores*hours,
         'core-hours used': (r['summary'].get('cpu_seconds') or float('nan'))/3600,
@@ -403,6 +423,7 @@ def run_cost(
         'S3 writes': writes,
         'GB read': size/1e9,
         'store (GB)': r['summary'].get('dataset_size_gb'),
+        'requests ($)': requests,
         'cost ($)': time + requests}
 
 # %% ../nbs/47_records.ipynb #d6750e6b
@@ -483,8 +504,6 @@ def _speedup_sentence(what, r, base, by, unit):
 # %% ../nbs/47_records.ipynb #5c34cd09
 START_UP = ('Conversion of {shares} of the data: starting Spark takes longer than writing, '
             'so these runs say nothing about executors.')
-
-def _writing(r): return sum(v for k, v in r['steps'].items() if k.startswith('write_'))
 
 def _mostly_start_up(runs, kind):
     "Fractions whose conversions spent less than half of their time writing."

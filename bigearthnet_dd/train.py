@@ -27,11 +27,12 @@ from .commands import Count, FileName, Like, NotNegative, Whole, checked, comman
 from .lease import Lease, read_lease
 from .model import flops, parameters
 from .model_file import load_model, model_bytes
-from .model_folder import ModelFolder, check_place, check_record, lives, open_splits
+from .model_folder import (
+    ModelFolder, check_place, check_record, lives, open_splits, open_test)
 from .scores import scores
-from bigearthnet_dd.model_report import (
-    TensorBoardWriter, git_commit, model_card, model_metrics, read_samples, report_figures, training_summary,
-    write_report)
+from .model_report import (
+    TensorBoardWriter, data_notes, git_commit, model_card, model_metrics, read_samples, report_figures,
+    training_summary, write_report)
 from .profiling import Profiler
 from .steps import (
     EpochSums, TrainingData, choose_bands, device_errors, local, make_strategy, prepare_devices, worker_place)
@@ -239,7 +240,8 @@ def describe(self: Trainer):
     "What one must know to use the model, for best.keras."
     data = self.data
     return dict(bands=list(data.bands), nomenclature=data.classes.kind, names=list(data.classes.names),
-                model=self.options.model, plan=data.info['train'].fingerprint, epoch=self.position.epoch + 1)
+                model=self.options.model, plan=data.info['train'].fingerprint, epoch=self.position.epoch + 1,
+                simulated=data.simulated)
 
 # %% ../nbs/44_train.ipynb #1c697813
 @patch
@@ -336,7 +338,8 @@ def report(
     "Evaluate the best weights on the test split and write the report."
     at, data = self.position, self.data
     test = self.evaluate('test')
-    metrics = model_metrics(test, data.classes, self.checkpoints.settings, at.history, at.best)
+    settings = self.checkpoints.settings
+    metrics = model_metrics(test, data.classes, settings, at.history, at.best, data.simulated)
     samples = read_samples(data, self.network.model, test.rows)
     if self.chief:
         figures = report_figures(test.cm, data.classes, samples, at.history, self.options.monitor)
@@ -388,7 +391,9 @@ def check_inputs(
 ) -> dict:          # split -> StoreInfo, raises BenError
     "Everything that can be refused without TensorFlow."
     info = open_splits(url)
-    choose_bands(options.bands, url, info['train'])
+    bands = choose_bands(options.bands, url, info['train'])
+    if options.test_data:
+        open_test(options.test_data, bands)
     if options.cache:
         storage.check_folder(options.cache, '--cache')
     if chief:
@@ -409,7 +414,7 @@ def _prepare(url, folder, options, devices):
         step.update(strategy=type(strategy).__name__, replicas=strategy.num_replicas_in_sync,
                     workers=worker_place()[1])
     with setup.step('dataset_metadata'):
-        data = TrainingData(url, options, strategy)
+        data = TrainingData(url, options, strategy, options.test_data)
         uses_xla(options, data, devices)
         checkpoints = Checkpoints(folder, training_settings(options, data))
         if options.resume:
@@ -441,6 +446,7 @@ def _facts(trainer, devices):
         workers=data.workers,
         devices=', '.join(devices),
         commit=git_commit(),
+        notes=data_notes(data.simulated, data.options.test_data),
         versions=trainer.profiler.data['versions'])
 
 # %% ../nbs/44_train.ipynb #0588afe8
@@ -473,7 +479,8 @@ def _train(trainer, devices):
     profiler.summary.update(
         training_summary(data, trainer.network.model, devices, trainer.position, metrics),
         plan=data.info['train'].fingerprint, commit=facts['commit'], precision=options.precision,
-        model=options.model, strategy=type(data.strategy).__name__)
+        model=options.model, strategy=type(data.strategy).__name__,
+        simulated=data.simulated, test_plan=data.info['test'].fingerprint)
     if trainer.chief:
         _say_result(trainer, metrics)
     return profiler.data
@@ -563,6 +570,7 @@ def train(
     checkpoint_minutes: NotNegative = 10.,  # and minutes, within an epoch
     deterministic: bool = False,      # repeatable kernels on GPUs too (slower, for the whole process)
     out: str = None,                  # where the model goes (default: {data}/model, model_X for train_X)
+    test_data: str = None,            # store whose test split the model is scored on (default: --data)
     cache: str = None,                # local folder that keeps part files read from S3
     quiet: bool = False,              # no progress bars and lines
     callbacks: object = (),           # Keras callbacks: on_epoch_end(epoch, logs) and the others
