@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['PRICES', 'REFERENCE', 'REFERENCE_URL', 'PUBLISHED', 'PUBLISHED_SPEEDUP', 'PUBLISHED_ACCURACY', 'START_UP',
-           'OWN_SPLIT', 'load_runs', 'example_runs', 'fit_line', 'count_patches', 'archive_request', 'other_load',
-           'run_rate', 'data_share', 'runs_table', 'write_csv', 'failures', 'usable', 'summarise', 'count_of',
-           'speedups', 'request_dollars', 'run_cost', 'cost_table', 'beside_published', 'conclusions']
+           'OWN_SPLIT', 'SAME_TEST', 'SIMULATED', 'load_runs', 'example_runs', 'fit_line', 'count_patches',
+           'archive_request', 'other_load', 'run_rate', 'data_share', 'runs_table', 'write_csv', 'failures', 'usable',
+           'summarise', 'count_of', 'speedups', 'request_dollars', 'run_cost', 'cost_table', 'beside_published',
+           'same_test', 'whose_patches', 'conclusions']
 
 # %% ../nbs/47_records.ipynb #b10ed4a8
 import itertools, re
@@ -14,7 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 import numpy as np
 from . import storage
-from .core import BenError, say
+from .core import BenError, counted, say
 from .patches import BAND, S1_BANDS, SPLITS, parse_bands
 from .profiles import read_profile
 from .runs import read_journal
@@ -128,7 +129,8 @@ def _made_up(kind, fraction, rows, seconds, steps, summary, **point):
     path = f'runs/{100*fraction:g}percent/' + '_'.join(f'{k}{v}' for k, v in point.items()) + '_profile.json'
     return dict(
         dict.fromkeys(_POINT), experiment='made-up', folder='', kind=kind, fraction=fraction, **point,
-        status='finished', resumed=False, simulated=True, rows=rows, seconds=seconds, steps=steps, summary=summary,
+        status='finished', resumed=False, simulated=True, rows=rows, seconds=seconds, steps=steps,
+        summary=summary,
         params=dict(core=1), foreign=False, cores=2, host='made-up', url=path, profile=profile)
 
 # %% ../nbs/47_records.ipynb #db9a3796
@@ -273,7 +275,7 @@ def _table_row(r):
         'replicas': r['gpus'],
         'seed': r['seed'],
         'repeat': r['repeat'],
-        'simulated': r['simulated'],
+        'simulated': {True: 'yes', False: 'no'}.get(r['simulated']),
         'status': 'resumed' if r['resumed'] and r['status'] == 'finished' else r['status'],
         'patches': r['rows'],
         'seconds': r['seconds'],
@@ -531,11 +533,21 @@ def _speedup_sentences(runs, kind, by, unit):
 # %% ../nbs/47_records.ipynb #1934ce0a
 OWN_SPLIT = (' Each was scored on the test split of its own fraction ({low:,} to {high:,} patches), '
              'so a difference holds that of the test patches too.')
+SAME_TEST = ' All were scored on the same {n:,} test patches.'
 
-def _own_split(rows):
-    "What must be said when the scores of trainings come from test splits of different sizes."
+def same_test(
+    runs,     # trainings
+) -> bool:    # whether all were scored on the same patches
+    "Records say which test split was used; those of earlier versions say only how large it was."
+    splits = {r['summary'].get('test_plan') or r['summary'].get('test_samples') for r in runs}
+    return len(splits) == 1
+
+def _which_test(rows):
+    "On which patches the scores of trainings were reached."
     sizes = [r['summary']['test_samples'] for r in rows if r['summary'].get('test_samples')]
-    return OWN_SPLIT.format(low=min(sizes), high=max(sizes)) if len(set(sizes)) > 1 else ''
+    if not sizes: return ''
+    if same_test(rows): return SAME_TEST.format(n=sizes[0])
+    return OWN_SPLIT.format(low=min(sizes), high=max(sizes))
 
 # %% ../nbs/47_records.ipynb #6975bd7b
 def _score_sentences(runs):
@@ -550,9 +562,29 @@ def _score_sentences(runs):
         clear = abs(b['mean'] - a['mean']) > 2*np.hypot(a['sd'], b['sd'])
         end = '.' if clear else ', which is within the spread of the seeds.'
     return [f"Mean IoU: {a['mean']:.3f} with {100*a['fraction']:g} % and "
-            f"{b['mean']:.3f} with {100*b['fraction']:g} % of the data{end}{_own_split(rows)}"]
+            f"{b['mean']:.3f} with {100*b['fraction']:g} % of the data{end}{_which_test(rows)}"]
 
 # %% ../nbs/47_records.ipynb #f75a5e67
+SIMULATED = '{runs} of simulated patches: times are real, scores say nothing about Europe.'
+
+def whose_patches(
+    runs,   # rows of load_runs
+):          # 'all simulated', 'of BigEarthNet', '3 of 9 runs simulated', ...
+    "Whether the patches of these runs are simulated, as far as their records say."
+    marks = [r['simulated'] for r in runs if not r['foreign']]
+    simulated, unknown = marks.count(True), marks.count(None)
+    if simulated and simulated == len(marks): return 'all simulated'
+    said = [f'{simulated} of {len(marks)} runs simulated'] if simulated else []
+    if unknown: said.append(f"not recorded for {counted(unknown, 'run', 'runs')}, older than the mark")
+    return ', '.join(said) or 'of BigEarthNet'
+
+def _patches_sentence(runs):
+    "The sentence about simulated patches, if there are any."
+    n = sum(bool(r['simulated']) for r in runs)
+    if n == 0: return []
+    return [SIMULATED.format(runs='All runs are' if n == len(runs) else f'{n} of {len(runs)} runs are')]
+
+# %% ../nbs/47_records.ipynb #90194a8e
 def conclusions(
     runs,   # rows of load_runs
 ):          # list of sentences
@@ -560,4 +592,4 @@ def conclusions(
     said = _speedup_sentences(runs, 'conversion', 'executors', 'executors')
     said += _speedup_sentences(runs, 'training', 'gpus', 'GPUs')
     said += _score_sentences(runs)
-    return said or ['These records hold nothing to compare.']
+    return [*_patches_sentence(runs), *(said or ['These records hold nothing to compare.'])]
