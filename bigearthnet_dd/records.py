@@ -238,6 +238,7 @@ def _writing(r):
     "Seconds that a conversion spent writing."
     return sum(v for k, v in r['steps'].items() if k.startswith('write_'))
 
+# %% ../nbs/47_records.ipynb #a5e4c84a
 def _conversion_columns(r):
     "What is measured of a conversion."
     s, n = r['summary'], r['rows'] or float('nan')
@@ -507,6 +508,7 @@ def _speedup_sentence(what, r, base, by, unit):
 START_UP = ('Conversion of {shares} of the data: starting Spark takes longer than writing, '
             'so these runs say nothing about executors.')
 
+# %% ../nbs/47_records.ipynb #f5bbe514
 def _mostly_start_up(runs, kind):
     "Fractions whose conversions spent less than half of their time writing."
     if kind != 'conversion': return []
@@ -535,6 +537,7 @@ OWN_SPLIT = (' Each was scored on the test split of its own fraction ({low:,} to
              'so a difference holds that of the test patches too.')
 SAME_TEST = ' All were scored on the same {n:,} test patches.'
 
+# %% ../nbs/47_records.ipynb #d0c9d6f2
 def same_test(
     runs,     # trainings
 ) -> bool:    # whether all were scored on the same patches
@@ -542,6 +545,7 @@ def same_test(
     splits = {r['summary'].get('test_plan') or r['summary'].get('test_samples') for r in runs}
     return len(splits) == 1
 
+# %% ../nbs/47_records.ipynb #575f364d
 def _which_test(rows):
     "On which patches the scores of trainings were reached."
     sizes = [r['summary']['test_samples'] for r in rows if r['summary'].get('test_samples')]
@@ -578,6 +582,7 @@ def whose_patches(
     if unknown: said.append(f"not recorded for {counted(unknown, 'run', 'runs')}, older than the mark")
     return ', '.join(said) or 'of BigEarthNet'
 
+# %% ../nbs/47_records.ipynb #86fc0b15
 def _patches_sentence(runs):
     "The sentence about simulated patches, if there are any."
     n = sum(bool(r['simulated']) for r in runs)
