@@ -6,7 +6,7 @@
 __all__ = ['TARGET_WORDS', 'TARGET_COLUMNS', 'Loader', 'batches', 'make_dataset', 'band_statistics']
 
 # %% ../nbs/33_loading.ipynb #bb525d3a
-import functools, hashlib, weakref
+import functools, hashlib, threading, weakref
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
@@ -284,10 +284,11 @@ def _keep(self: _Stream, group, loaded):
 # %% ../nbs/33_loading.ipynb #7598b685
 @patch
 def close(self: _Stream):
-    "Let the threads end after what they are doing now."
-    local = not is_s3(self.loader.info.url)      # from S3, what is under way may take long
+    "Let the threads end after what they are doing now; those that use mapped files are waited for."
+    far = is_s3(self.loader.info.url)            # what is under way may take long
+    own = threading.current_thread().name.startswith(('read', 'build'))     # Python tidies up in any thread
     for pool in (self.readers, self.builders):
-        pool.shutdown(wait=local, cancel_futures=True)
+        pool.shutdown(wait=not (far or own), cancel_futures=True)
 
 # %% ../nbs/33_loading.ipynb #08f57e04
 @patch

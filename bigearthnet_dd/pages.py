@@ -426,13 +426,13 @@ def _stretch(self: Part, first, n):
     if there < first + n: self.fail(f'ends before byte {first+n}')
     return np.asarray(self.mapped)[first:first+n]
 
-# %% ../nbs/31_pages.ipynb #ce23f595
+# %% ../nbs/31_pages.ipynb #f537cdef
 _of_this_thread = threading.local()
 
 def _thread_buffer(n):
     "At least n bytes of memory that this thread uses again."
-    if len(getattr(_of_this_thread, 'buffer', ())) < n:
-        _of_this_thread.buffer = np.empty(int(n*1.2), np.uint8)
+    if len(getattr(_of_this_thread, 'buffer', ())) < max(n, 1):
+        _of_this_thread.buffer = np.empty(int(n*1.2) + 1, np.uint8)
     return _of_this_thread.buffer[:n]
 
 # %% ../nbs/31_pages.ipynb #25902fc3
