@@ -68,8 +68,9 @@ def _write_reference(spark, archive, out, patches):
 def _time_reference(archive, out, patches):
     "(seconds, processor time before) of writing the store of the reference way in a session of its own."
     from bigearthnet_dd.spark import spark_session
-    compilers = {'spark.driver.extraJavaOptions': '-XX:+TieredCompilation'}
-    spark = spark_session(f'local[{cpu_count()}]', conf=compilers)
+    conf = {'spark.driver.extraJavaOptions': '-XX:+TieredCompilation',
+            'spark.executorEnv.PYTHONWARNINGS': 'ignore::FutureWarning'}
+    spark = spark_session(f'local[{cpu_count()}]', conf=conf)
     before, start = spent(), time.perf_counter()
     _write_reference(spark, archive, out, patches)
     seconds = time.perf_counter() - start

@@ -7,7 +7,7 @@ __all__ = ['answer', 'busy', 'ProcessTree', 'spent', 'cpu_ms', 'measure', 'call_
            'ratios', 'compare', 'ratio_text', 'Log', 'show_spread']
 
 # %% ../nbs/54_measure.ipynb #759c1855
-import importlib, json, os, statistics, subprocess, sys, time
+import importlib, json, os, resource, statistics, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -110,19 +110,25 @@ def measure(
 
 def _last_line(text): return (text.strip().splitlines() or ['it said nothing'])[-1]
 
-# %% ../nbs/54_measure.ipynb #fbb1996a
+# %% ../nbs/54_measure.ipynb #14cb887e
 def call_here(
     way: str,       # name of a function
     *args,          # its arguments
     module: str = 'bigearthnet_dd.benchmark',   # the module that holds it
 ) -> dict:      # as of `measure`; what the process did before counts as start
     "Run one way in this process."
-    before = spent()
+    before, ended = spent(), _of_ended()
     found = getattr(importlib.import_module(module), way)(*args)
     tree = ProcessTree(os.getpid())
     tree.look()
     tree.sample()
-    return dict(dict(start_cpu_s=before), **found, cpu_s=spent(), peak_gb=tree.peak/1e9)
+    cpu = spent() + _of_ended() - ended
+    return dict(dict(start_cpu_s=before) | found, cpu_s=cpu, peak_gb=tree.peak/1e9)
+
+def _of_ended():
+    "Processor time of this process's children that have ended."
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 # %% ../nbs/54_measure.ipynb #128373e0
 def take_turns(
