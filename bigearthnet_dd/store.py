@@ -448,6 +448,8 @@ class StoreInfo:
     schema: dict       # as of `store_schema`
     manifest: dict     # everything
     @property
+    def simulated(self): return bool(self.manifest['options'].get('simulated'))    # patches of no satellite
+    @property
     def files(self): return [storage.join(self.url, part['name']) for part in self.parts]
     @property
     def bytes(self): return sum(part['bytes'] for part in self.parts)
@@ -528,5 +530,5 @@ def example_store(
         url = storage.join(root, split)
         rows = _example_rows(n, bands, [seed, k])
         part = write_part(storage.join(url, 'part-00000.parquet'), rows, bands, 'example', row_group_rows)
-        finish_split(url, [part], bands, 'example')
+        finish_split(url, [part], bands, 'example', options=dict(simulated=True))
     return str(root)
