@@ -20,8 +20,9 @@ from .profiling import Profiler
 from .host import versions
 from .spark import SparkJob, check_master, failure_reason, find_java, ship_package
 from .spark import spark_measure, spark_session, stage_metrics, under_spark_submit
-from .plan import NEIGHBOURS, Codec, Plan, check_place, check_sources, claim, count_slots, earlier_profile
-from .plan import finished_parts, make_plan, planned_ids, sweep, task_parts, task_settings
+from .plan import NEIGHBOURS, Codec, Plan, check_place, check_sources, claim, count_slots
+from .plan import earlier_profile, finished_parts, make_plan, planned_ids, sweep, task_parts
+from .plan import task_settings
 
 # %% ../nbs/29_convert.ipynb #ceba954a
 def _start_job(spark, parts, settings):
