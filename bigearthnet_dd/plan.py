@@ -119,7 +119,7 @@ def blocks(
 
 # %% ../nbs/28_plan.ipynb #2a620aa9
 def _shuffled(df, split, seed, neighbours, group):
-    "Positions of the rows: ordered by patch_id, then shuffled by the seed; `group`: rows of a row group."
+    "Positions of the rows: ordered by patch_id, then shuffled; `group` is the rows of a row group."
     names = df.patch_id.to_numpy(object)
     order = np.argsort(names, kind='stable')
     rng = np.random.default_rng([seed, SPLITS.index(split)])
