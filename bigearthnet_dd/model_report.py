@@ -56,8 +56,8 @@ def show_history(
     fig, (axes,) = new_figure(1, len(shown), 4, 2.8)
     for ax, (key, name) in zip(axes, shown):
         if key in history:
-            ax.plot(history.epoch, history[key], label='train')
-        ax.plot(history.epoch, history[f'val_{key}'], label='validation')
+            ax.plot(history.epoch, history[key], color='C0', label='train')
+        ax.plot(history.epoch, history[f'val_{key}'], color='C1', label='validation')
         ax.axvline(kept, ls=':', color='0.3', label='kept')
         ax.set(xlabel='epoch', ylabel=name, title=name[0].upper() + name[1:])
         ax.legend(fontsize=7)

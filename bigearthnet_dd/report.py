@@ -368,7 +368,8 @@ def show_training(
     return _finish(fig)
 
 # %% ../nbs/52_report.ipynb #4097e457
-_SCORES = dict(test_accuracy='pixel accuracy', mean_iou='mean IoU', mean_f1='mean F1')
+_SCORES = dict(test_accuracy='pixel accuracy', mean_iou='mean IoU', mean_f1='mean F1',
+               multi_label_macro_ap='macro AP')     # of the classes that are there
 
 def _score(key): return lambda r: r['summary'].get(key)
 
@@ -416,10 +417,11 @@ def show_test_sizes(
 def best_training(
     runs,   # rows of load_runs
 ):          # a row, or None
-    "The training with the most data, of these the one with the best mean IoU."
+    "The training with the most data, of these the one with the best mean IoU (macro AP of labels)."
     rows = [r for r in runs if r['kind'] == 'training' and r['status'] == 'finished' and not r['foreign']]
-    scored = [r for r in rows if r['summary'].get('mean_iou') is not None]
-    return max(scored, key=lambda r: (r['rows'] or 0, r['summary']['mean_iou']), default=None)
+    def score(r): return r['summary'].get('mean_iou', r['summary'].get('multi_label_macro_ap'))
+    scored = [r for r in rows if score(r) is not None]
+    return max(scored, key=lambda r: (r['rows'] or 0, score(r)), default=None)
 
 # %% ../nbs/52_report.ipynb #02384984
 def notebook_picture(
@@ -439,14 +441,15 @@ def notebook_picture(
 # %% ../nbs/52_report.ipynb #753a5138
 def show_model_picture(
     runs,                 # rows of load_runs
-    name='predictions',   # or 'per class iou', 'confusion matrix', 'history'
+    *names,               # 'predictions', 'per class iou', 'per class ap', ...: the first that is there
 ):                        # IPython Image or a sentence
     "A picture that the best training with the most data left in its notebook."
     best = best_training(runs)
     if best is None: return sentence('There is no scored training in these records.')
     notebook = storage.join(best['folder'], best['url'].replace('_profile.json', '.ipynb'))
-    if storage.exists(notebook) and (found := notebook_picture(notebook, name)): return found
-    return sentence(f'The record of {best["url"]} holds no picture "{name}".')
+    for name in names if storage.exists(notebook) else ():
+        if found := notebook_picture(notebook, name): return found
+    return sentence(f'The record of {best["url"]} holds no picture "{names[0]}".')
 
 # %% ../nbs/52_report.ipynb #d525feaf
 _STYLE = '''

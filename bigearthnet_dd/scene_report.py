@@ -72,7 +72,7 @@ class Scene(NamedTuple):
     said: np.ndarray       # float (classes,): probabilities
     names: tuple           # of the classes
 
-# %% ../nbs/43a_scene_report.ipynb #c1f882bd
+# %% ../nbs/43a_scene_report.ipynb #b7ea4619
 def read_scenes(
     data,      # TrainingData
     model,     # keras.Model, not needed: the rows hold its logits
@@ -82,9 +82,10 @@ def read_scenes(
     picks = pick_scenes(rows)
     labels, logits = split_rows(rows)
     columns = ['patch_id', *(b for b in model_report.SHOWN if b in data.info['test'].bands)]
+    places = data.gathered_places('test', list(picks.values()))
     scenes = []
-    for (name, i), place in zip(picks.items(), data.gathered_places('test', list(picks.values()))):
-        found = read_row(*place, columns)
+    for (name, i), (part, group, row) in zip(picks.items(), places):
+        found = read_row(part, group, row, columns)
         title = f"{name}: {found['patch_id'].split('_', 5)[-1]}"
         scenes.append(Scene(title, found, labels[i], probability(logits[i]), data.classes.names))
     return scenes

@@ -18,8 +18,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from . import storage
-from .checkpoint import (
-    Checkpoints, Network, Position, best_epoch, build_network, longer_line, training_settings)
+from .checkpoint import Checkpoints, Network, Position, best_epoch, build_network, longer_line
 from .core import BenError, counted, progress, say
 from .commands import Count, FileName, NotNegative, Whole, checked, command
 from .lease import Lease
@@ -32,7 +31,7 @@ from .start import Layers, Start, check_start_on
 from .model_report import (
     TensorBoardWriter, git_commit, model_card, scores_in_words, training_summary, write_report)
 from .profiling import Profiler
-from .steps import EpochSums, TrainingData, device_errors, local, make_strategy, worker_place
+from .steps import EpochSums, TrainingData, device_errors, local, worker_place
 from .targets import TARGETS
 from .training_setup import (
     Depth, Kind, Loss, Monitor, Norm, Precision, Schedule, TargetName, Warmup, check_inputs, default_folder,
