@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PRICES', 'REFERENCE', 'REFERENCE_URL', 'PUBLISHED', 'PUBLISHED_SPEEDUP', 'PUBLISHED_ACCURACY', 'START_UP',
            'OWN_SPLIT', 'load_runs', 'example_runs', 'fit_line', 'count_patches', 'other_load', 'run_rate',
-           'data_share', 'runs_table', 'write_csv', 'failures', 'usable', 'summarise', 'count_of', 'speedups',
-           'archive_request', 'run_cost', 'cost_table', 'beside_published', 'conclusions']
+           'data_share', 'variant', 'runs_table', 'write_csv', 'failures', 'usable', 'summarise', 'count_of',
+           'speedups', 'archive_request', 'run_cost', 'cost_table', 'beside_published', 'by_variant', 'conclusions']
 
 # %% ../nbs/47_records.ipynb #b10ed4a8
 import itertools, re
@@ -17,7 +17,7 @@ from . import storage
 from .core import BenError, say
 from .patches import BAND, S1_BANDS, SPLITS, parse_bands
 from .profiles import read_profile
-from .runs import read_journal
+from .runs import DEFAULTS, FORMER, read_journal
 
 # %% ../nbs/47_records.ipynb #f63c6ded
 def _number(pattern, text, kind=int):
@@ -231,6 +231,19 @@ def _training_columns(r):
         'mean IoU': s.get('mean_iou'),
         'global batch': s.get('global_batch_size')}
 
+# %% ../nbs/47_records.ipynb #0dfde5c0
+def variant(
+    r,   # a row of load_runs
+) -> str:
+    "The options of a run that a batch may vary, in words."
+    full = {**DEFAULTS[r['kind']], **FORMER[r['kind']], **r['params']}
+    if r['kind'] == 'conversion':
+        return str(full['codec'])
+    weights, target = full['class_weights'], full.get('target', 'map')
+    words = [str(full['model']), full['loss'], f'class weights {weights:g}' if weights else '',
+             'augmented' if full['augment'] else '', 'labels' if target == 'labels' else '']
+    return ', '.join(filter(None, words))
+
 # %% ../nbs/47_records.ipynb #c4d0afa8
 def _table_row(r):
     "One run as a row of `runs_table`."
@@ -243,6 +256,7 @@ def _table_row(r):
         'replicas': r['gpus'],
         'seed': r['seed'],
         'repeat': r['repeat'],
+        'options': variant(r),
         'status': 'resumed' if r['resumed'] and r['status'] == 'finished' else r['status'],
         'patches': r['rows'],
         'seconds': r['seconds'],
@@ -533,12 +547,24 @@ def _score_sentences(runs):
     return [f"Mean IoU: {a['mean']:.3f} with {100*a['fraction']:g} % and "
             f"{b['mean']:.3f} with {100*b['fraction']:g} % of the data{end}{_own_split(rows)}"]
 
+# %% ../nbs/47_records.ipynb #d17ab1cd
+def by_variant(
+    runs,   # rows of load_runs, of one kind
+):          # list of (what to add to a label, rows): '' when all are alike
+    "Runs in groups of the same options."
+    groups = {}
+    for r in runs:
+        groups.setdefault(variant(r), []).append(r)
+    return [(f' ({name})' if len(groups) > 1 else '', rows) for name, rows in groups.items()]
+
 # %% ../nbs/47_records.ipynb #f75a5e67
 def conclusions(
     runs,   # rows of load_runs
 ):          # list of sentences
     "The sentences that the repeats of these records support."
-    said = _speedup_sentences(runs, 'conversion', 'executors', 'executors')
-    said += _speedup_sentences(runs, 'training', 'gpus', 'GPUs')
-    said += _score_sentences(runs)
+    said = []
+    for kind, by, unit in (('conversion', 'executors', 'executors'), ('training', 'gpus', 'GPUs')):
+        for name, rows in by_variant([r for r in runs if r['kind'] == kind]):
+            sentences = _speedup_sentences(rows, kind, by, unit) + _score_sentences(rows)
+            said += [f'{name.strip()} {sentence}'.strip() for sentence in sentences]
     return said or ['These records hold nothing to compare.']
