@@ -183,13 +183,15 @@ def classes_out(config, model):
             return size
     return None
 
-# %% ../nbs/42b_own_model.ipynb #f108f280
+# %% ../nbs/42b_own_model.ipynb #55284c19
 def check_file(
     model: str,     # a .keras file: path or S3 URL
     bands,          # names, in the order of the channels
     classes: int,   # number of classes
 ):                  # raises BenError
     "Refuse a saved network that does not fit, without loading it."
+    if not storage.exists(model):
+        raise BenError(f"--model: '{model}' does not exist.")
     data = storage.read_bytes(model)
     note = check_model(data, model)
     config = members(data, model)['config.json']

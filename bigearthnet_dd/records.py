@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['PRICES', 'REFERENCE', 'REFERENCE_URL', 'PUBLISHED', 'PUBLISHED_SPEEDUP', 'PUBLISHED_ACCURACY', 'START_UP',
            'OWN_SPLIT', 'SAME_TEST', 'SIMULATED', 'load_runs', 'example_runs', 'fit_line', 'count_patches',
-           'archive_request', 'other_load', 'run_rate', 'data_share', 'runs_table', 'write_csv', 'failures', 'usable',
-           'summarise', 'count_of', 'speedups', 'request_dollars', 'run_cost', 'cost_table', 'beside_published',
-           'same_test', 'whose_patches', 'conclusions']
+           'archive_request', 'other_load', 'run_rate', 'data_share', 'variant', 'runs_table', 'write_csv', 'failures',
+           'usable', 'summarise', 'count_of', 'speedups', 'request_dollars', 'run_cost', 'cost_table',
+           'beside_published', 'same_test', 'by_variant', 'whose_patches', 'conclusions']
 
 # %% ../nbs/47_records.ipynb #b10ed4a8
 import itertools, re
@@ -18,7 +18,7 @@ from . import storage
 from .core import BenError, counted, say
 from .patches import BAND, S1_BANDS, SPLITS, parse_bands
 from .profiles import read_profile
-from .runs import read_journal
+from .runs import DEFAULTS, FORMER, read_journal
 
 # %% ../nbs/47_records.ipynb #f63c6ded
 def _number(pattern, text, kind=int):
@@ -264,6 +264,19 @@ def _training_columns(r):
         'mean IoU': s.get('mean_iou'),
         'global batch': s.get('global_batch_size')}
 
+# %% ../nbs/47_records.ipynb #0dfde5c0
+def variant(
+    r,   # a row of load_runs
+) -> str:
+    "The options of a run that a batch may vary, in words."
+    full = {**DEFAULTS[r['kind']], **FORMER[r['kind']], **r['params']}
+    if r['kind'] == 'conversion':
+        return str(full['codec'])
+    weights, target = full['class_weights'], full.get('target', 'map')
+    words = [str(full['model']), full['loss'], f'class weights {weights:g}' if weights else '',
+             'augmented' if full['augment'] else '', 'labels' if target == 'labels' else '']
+    return ', '.join(filter(None, words))
+
 # %% ../nbs/47_records.ipynb #c4d0afa8
 def _table_row(r):
     "One run as a row of `runs_table`."
@@ -276,6 +289,7 @@ def _table_row(r):
         'replicas': r['gpus'],
         'seed': r['seed'],
         'repeat': r['repeat'],
+        'options': variant(r),
         'simulated': {True: 'yes', False: 'no'}.get(r['simulated']),
         'status': 'resumed' if r['resumed'] and r['status'] == 'finished' else r['status'],
         'patches': r['rows'],
@@ -568,6 +582,16 @@ def _score_sentences(runs):
     return [f"Mean IoU: {a['mean']:.3f} with {100*a['fraction']:g} % and "
             f"{b['mean']:.3f} with {100*b['fraction']:g} % of the data{end}{_which_test(rows)}"]
 
+# %% ../nbs/47_records.ipynb #d17ab1cd
+def by_variant(
+    runs,   # rows of load_runs, of one kind
+):          # list of (what to add to a label, rows): '' when all are alike
+    "Runs in groups of the same options."
+    groups = {}
+    for r in runs:
+        groups.setdefault(variant(r), []).append(r)
+    return [(f' ({name})' if len(groups) > 1 else '', rows) for name, rows in groups.items()]
+
 # %% ../nbs/47_records.ipynb #f75a5e67
 SIMULATED = '{runs} of simulated patches: times are real, scores say nothing about Europe.'
 
@@ -594,7 +618,9 @@ def conclusions(
     runs,   # rows of load_runs
 ):          # list of sentences
     "The sentences that the repeats of these records support."
-    said = _speedup_sentences(runs, 'conversion', 'executors', 'executors')
-    said += _speedup_sentences(runs, 'training', 'gpus', 'GPUs')
-    said += _score_sentences(runs)
+    said = []
+    for kind, by, unit in (('conversion', 'executors', 'executors'), ('training', 'gpus', 'GPUs')):
+        for name, rows in by_variant([r for r in runs if r['kind'] == kind]):
+            sentences = _speedup_sentences(rows, kind, by, unit) + _score_sentences(rows)
+            said += [f'{name.strip()} {sentence}'.strip() for sentence in sentences]
     return [*_patches_sentence(runs), *(said or ['These records hold nothing to compare.'])]

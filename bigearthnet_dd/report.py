@@ -19,9 +19,9 @@ from .cost import FARTHEST, forecasts
 from .jobs import Job, failing_cell, tidy_notebook
 from .profiles import html_table, picture, sentence
 from .records import (
-    PUBLISHED_ACCURACY, PUBLISHED_SPEEDUP, REFERENCE, REFERENCE_URL, beside_published, conclusions,
-    cost_table, count_of, data_share, failures, load_runs, run_rate, runs_table, same_test, speedups,
-    summarise, usable, whose_patches)
+    PUBLISHED_ACCURACY, PUBLISHED_SPEEDUP, REFERENCE, REFERENCE_URL, beside_published, by_variant,
+    conclusions, cost_table, count_of, data_share, failures, load_runs, run_rate, runs_table, same_test,
+    speedups, summarise, usable, whose_patches)
 from .runs import Run, check_parameters, template
 
 # %% ../nbs/52_report.ipynb #2dd42984
@@ -248,11 +248,13 @@ def _by_count(rows, kind, unit, axes, values):
     "Draw each of `values` on its axes against patches, one line for each number of executors or GPUs."
     count = count_of(kind)
     size = {r['fraction']: r['rows'] for r in rows}
-    for n in sorted({r[count] for r in rows}, key=lambda n: n or 0):
-        mine = [r for r in rows if r[count] == n]
+    counts = sorted({r[count] for r in rows}, key=lambda n: n or 0)
+    groups = [(_counted(n, unit) + name, mine) for n in counts
+              for name, mine in by_variant([r for r in rows if r[count] == n])]
+    for label, mine in groups:
         for ax, value in zip(axes, values):
             if points := summarise(mine, value, by=('fraction',)):
-                _draw_points(ax, points, lambda p: size[p['fraction']], _counted(n, unit))
+                _draw_points(ax, points, lambda p: size[p['fraction']], label)
     for ax in axes:
         _from_zero(ax)
 
@@ -393,8 +395,9 @@ def show_learning_curve(
     which = 'all on the same test split' if same_test(rows) else 'each on its own test split'
     title = f'Scores by training patches, {which}'
     fig, (ax,) = _panels((title, 'score'), xlabel='training patches (log scale)', size=(7.3, 3.4))
-    for key, label in _SCORES.items():
-        if points := summarise(rows, _score(key), by=('fraction',)):
+    groups = [(label + name, key, mine) for name, mine in by_variant(rows) for key, label in _SCORES.items()]
+    for label, key, mine in groups:
+        if points := summarise(mine, _score(key), by=('fraction',)):
             _draw_points(ax, points, lambda p: size[p['fraction']], label)
     _log_ticks(ax, sorted(set(size.values())))
     ax.set_ylim(0, 1)

@@ -319,7 +319,7 @@ def line(self: Start):
     said = f'Frozen: {", ".join(frozen)}.' if frozen else ''
     return ' '.join(filter(None, (self.origin.get('kept'), said)))
 
-# %% ../nbs/42c_start.ipynb #fa65952c
+# %% ../nbs/42c_start.ipynb #b8114294
 def check_start(
     options,        # model, start_from, overwrite, resume and nomenclature, as `train` takes them
     out: str,       # the model's folder
@@ -333,8 +333,11 @@ def check_start(
         if url and options.overwrite and storage.parent(url) == out.rstrip('/'):
             raise BenError(f"{option}: '{url}' lies in the folder that --overwrite clears; "
                            'choose another --out.')
-    if options.start_from and not (options.resume and has_checkpoint(out)):
-        check_model(storage.read_bytes(options.start_from), options.start_from)
+    url = options.start_from
+    if url and not (options.resume and has_checkpoint(out)):
+        if not storage.exists(url):
+            raise BenError(f"--start-from: '{url}' does not exist.")
+        check_model(storage.read_bytes(url), url)
 
 def check_start_on(
     options, out: str,   # see `check_start`
