@@ -39,22 +39,25 @@ def _finished(runs, kind):
     return f'{n} {kind}' + ('' if n == 1 else 's')
 
 # %% ../nbs/52_report.ipynb #0d0b0e43
+def _overview_of(name, runs):
+    "What the first table says of one experiment, as (title, value) pairs."
+    days = sorted({str(r['profile']['start_time'])[:10] for r in runs})
+    hosts = {r['host']: r['profile']['host_info'] for r in runs}
+    return [
+        ('experiment', f'<b>{name}</b>'),
+        ('finished runs', ', '.join(_finished(runs, kind) for kind in ('conversion', 'training'))),
+        ('patches', whose_patches(runs)),
+        ('date', days[0] if len(days) == 1 else f'{days[0]} to {days[-1]}'),
+        ('machines', '<br>'.join(_machine(*h) for h in hosts.items()))]
+
+# %% ../nbs/52_report.ipynb #ca07b815
 def show_overview(
     runs,   # rows of load_runs
 ):          # IPython HTML
     "Experiments, runs, dates and machines of these records."
-    rows = []
-    for name in dict.fromkeys(r['experiment'] for r in runs):
-        mine = [r for r in runs if r['experiment'] == name]
-        days = sorted({str(r['profile']['start_time'])[:10] for r in mine})
-        hosts = {r['host']: r['profile']['host_info'] for r in mine}
-        rows += [
-            ('experiment', f'<b>{name}</b>'),
-            ('finished runs', ', '.join(_finished(mine, kind) for kind in ('conversion', 'training'))),
-            ('patches', whose_patches(mine)),
-            ('date', days[0] if len(days) == 1 else f'{days[0]} to {days[-1]}'),
-            ('machines', '<br>'.join(_machine(*h) for h in hosts.items()))]
-    return html_table(rows)
+    names = dict.fromkeys(r['experiment'] for r in runs)
+    tables = [_overview_of(name, [r for r in runs if r['experiment'] == name]) for name in names]
+    return html_table([row for table in tables for row in table])
 
 # %% ../nbs/52_report.ipynb #bc79e98b
 _COLUMNS = {         # decimals -> columns
