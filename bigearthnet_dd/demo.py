@@ -48,6 +48,7 @@ def demo_metadata(
 # %% ../nbs/53_demo.ipynb #a4cc2fa4
 SMALL = dict(batch=8, lr=.01, bands='10m', depth=3, nomenclature='clc1')     # what a minute can teach
 
+# %% ../nbs/53_demo.ipynb #1d80c9b0
 def demo_runs(
     meta: str,         # URL of the metadata with paths
     epochs: int,       # of each training

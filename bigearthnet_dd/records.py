@@ -7,7 +7,7 @@ __all__ = ['PRICES', 'REFERENCE', 'REFERENCE_URL', 'PUBLISHED', 'PUBLISHED_SPEED
            'OWN_SPLIT', 'SAME_TEST', 'SIMULATED', 'load_runs', 'example_runs', 'fit_line', 'count_patches',
            'archive_request', 'other_load', 'run_rate', 'data_share', 'variant', 'runs_table', 'write_csv', 'failures',
            'usable', 'summarise', 'count_of', 'speedups', 'request_dollars', 'run_cost', 'cost_table',
-           'beside_published', 'same_test', 'by_variant', 'whose_patches', 'conclusions']
+           'beside_published', 'mostly_start_up', 'same_test', 'by_variant', 'whose_patches', 'conclusions']
 
 # %% ../nbs/47_records.ipynb #b10ed4a8
 import itertools, re
@@ -523,8 +523,11 @@ START_UP = ('Conversion of {shares} of the data: starting Spark takes longer tha
             'so these runs say nothing about executors.')
 
 # %% ../nbs/47_records.ipynb #f5bbe514
-def _mostly_start_up(runs, kind):
-    "Fractions whose conversions spent less than half of their time writing."
+def mostly_start_up(
+    runs,    # rows of load_runs
+    kind,    # 'conversion' or 'training'
+) -> list:   # fractions, in order
+    "Fractions whose conversions spent less than half of their time writing; none of trainings."
     if kind != 'conversion': return []
     points = summarise(usable(runs, kind), lambda r: _writing(r)/r['seconds'], by=('fraction',))
     return [p['fraction'] for p in points if p['mean'] < .5]
@@ -537,7 +540,7 @@ def _shares_in_words(fractions):
 # %% ../nbs/47_records.ipynb #8ed195b0
 def _speedup_sentences(runs, kind, by, unit):
     "A sentence for each fraction and count, and one for the fractions that are mostly start-up."
-    small = _mostly_start_up(runs, kind)
+    small = mostly_start_up(runs, kind)
     said = [START_UP.format(shares=_shares_in_words(small))] if small else []
     table = speedups([r for r in runs if r['fraction'] not in small], kind, by)
     if table.empty: return said

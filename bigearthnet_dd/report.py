@@ -20,8 +20,8 @@ from .jobs import Job, failing_cell, tidy_notebook
 from .profiles import html_table, picture, sentence
 from .records import (
     PUBLISHED_ACCURACY, PUBLISHED_SPEEDUP, REFERENCE, REFERENCE_URL, beside_published, by_variant,
-    conclusions, cost_table, count_of, data_share, failures, load_runs, run_rate, runs_table, same_test,
-    speedups, summarise, usable, whose_patches)
+    conclusions, cost_table, count_of, data_share, failures, load_runs, mostly_start_up, run_rate, runs_table,
+    same_test, speedups, summarise, usable, whose_patches)
 from .runs import Run, check_parameters, template
 
 # %% ../nbs/52_report.ipynb #2dd42984
@@ -39,22 +39,25 @@ def _finished(runs, kind):
     return f'{n} {kind}' + ('' if n == 1 else 's')
 
 # %% ../nbs/52_report.ipynb #0d0b0e43
+def _overview_of(name, runs):
+    "What the first table says of one experiment, as (title, value) pairs."
+    days = sorted({str(r['profile']['start_time'])[:10] for r in runs})
+    hosts = {r['host']: r['profile']['host_info'] for r in runs}
+    return [
+        ('experiment', f'<b>{name}</b>'),
+        ('finished runs', ', '.join(_finished(runs, kind) for kind in ('conversion', 'training'))),
+        ('patches', whose_patches(runs)),
+        ('date', days[0] if len(days) == 1 else f'{days[0]} to {days[-1]}'),
+        ('machines', '<br>'.join(_machine(*h) for h in hosts.items()))]
+
+# %% ../nbs/52_report.ipynb #ca07b815
 def show_overview(
     runs,   # rows of load_runs
 ):          # IPython HTML
     "Experiments, runs, dates and machines of these records."
-    rows = []
-    for name in dict.fromkeys(r['experiment'] for r in runs):
-        mine = [r for r in runs if r['experiment'] == name]
-        days = sorted({str(r['profile']['start_time'])[:10] for r in mine})
-        hosts = {r['host']: r['profile']['host_info'] for r in mine}
-        rows += [
-            ('experiment', f'<b>{name}</b>'),
-            ('finished runs', ', '.join(_finished(mine, kind) for kind in ('conversion', 'training'))),
-            ('patches', whose_patches(mine)),
-            ('date', days[0] if len(days) == 1 else f'{days[0]} to {days[-1]}'),
-            ('machines', '<br>'.join(_machine(*h) for h in hosts.items()))]
-    return html_table(rows)
+    names = dict.fromkeys(r['experiment'] for r in runs)
+    tables = [_overview_of(name, [r for r in runs if r['experiment'] == name]) for name in names]
+    return html_table([row for table in tables for row in table])
 
 # %% ../nbs/52_report.ipynb #bc79e98b
 _COLUMNS = {         # decimals -> columns
@@ -271,13 +274,16 @@ def show_conversion(
     return _finish(fig)
 
 # %% ../nbs/52_report.ipynb #84ca7e08
-def _draw_speedups(axes, table, by):
+_START_UP = dict(color='0.75', label='mostly start-up')
+
+def _draw_speedups(axes, table, by, small):
     "Speed-up on the left axes, efficiency on the right, one line a fraction; the ideal is dashed."
     speed, efficiency = axes
     for fraction, t in table.groupby('fraction (%)'):
-        sd = t.sd.fillna(0.).astype(float)
-        speed.errorbar(t[by], t.speedup, yerr=sd, capsize=3, label=f'{fraction:g} %', **_MARKS)
-        efficiency.plot(t[by], t['efficiency (%)'], **_MARKS)
+        sd, grey = t.sd.fillna(0.).astype(float), np.isclose(fraction/100, small).any()
+        look = {**_MARKS, **(_START_UP if grey else dict(label=f'{fraction:g} %'))}
+        speed.errorbar(t[by], t.speedup, yerr=sd, capsize=3, **look)
+        efficiency.plot(t[by], t['efficiency (%)'], **look)
     counts = np.array(sorted(table[by].unique()))
     speed.plot(counts, counts/counts[0], 'k--', lw=1, label='ideal')
     speed.set(xticks=counts, ylim=(0, 1.1*max(counts[-1]/counts[0], table.speedup.max())))
@@ -297,7 +303,7 @@ def show_speedup(
         return sentence(f'All {kind} runs have the same number of {unit}, so there is no speed-up to show.')
     title = f"Speed-up against {_counted(table[by].min(), unit.rstrip('s'))}"
     fig, axes = _panels((title, 'times as fast'), ('Efficiency', '% of ideal'), xlabel=unit)
-    _draw_speedups(axes, table, by)
+    _draw_speedups(axes, table, by, mostly_start_up(runs, kind))
     return _finish(fig, 'of the data')
 
 # %% ../nbs/52_report.ipynb #d10b1c2e

@@ -193,6 +193,17 @@ def class_shares(
     return pd.DataFrame(shares, index=list(nom.names))
 
 # %% ../nbs/51_run_pages.ipynb #91a2f68e
+def _draw_shares(ax, shares, colours):
+    "Bars for the training split, marks for the other two."
+    places = range(len(shares))
+    bars = dict(color=[colours[c] for c in shares.index], edgecolor='0.4', lw=.5)
+    ax.barh(places, shares.train, label='train', **bars)
+    for split, mark in (('validation', '|'), ('test', 'x')):
+        ax.plot(shares[split], places, mark, color='k', ms=7, label=split)
+    ax.set_yticks(places, [textwrap.fill(c, 48) for c in shares.index], fontsize=7)
+    ax.set(xlabel='share of the labeled pixels (%)', title='Class shares of the three splits')
+
+# %% ../nbs/51_run_pages.ipynb #1e4270fd
 def show_class_shares(
     url,         # root of a store
     kind='19',   # nomenclature: '19', '45' or 'clc1'
@@ -200,16 +211,9 @@ def show_class_shares(
     "Class shares per split, largest on top."
     import matplotlib.pyplot as plt
     shares, nom = class_shares(url, kind), nomenclature(kind)
-    colours = dict(zip(nom.names, nom.colours/255))
     shares = shares[shares.sum(axis=1) > 0].sort_values('train')
-    places = range(len(shares))
     fig, ax = plt.subplots(figsize=(9, .3*len(shares) + 1.2), layout='constrained')
-    bars = dict(color=[colours[c] for c in shares.index], edgecolor='0.4', lw=.5)
-    ax.barh(places, shares.train, label='train', **bars)
-    for split, mark in (('validation', '|'), ('test', 'x')):
-        ax.plot(shares[split], places, mark, color='k', ms=7, label=split)
-    ax.set_yticks(places, [textwrap.fill(c, 48) for c in shares.index], fontsize=7)
-    ax.set(xlabel='share of the labeled pixels (%)', title='Class shares of the three splits')
+    _draw_shares(ax, shares, dict(zip(nom.names, nom.colours/255)))
     fig.legend(loc='outside right center', fontsize=8)
     plt.close(fig)
     return picture(fig, alt='class shares')
