@@ -31,7 +31,7 @@ def submit_env() -> dict:   # raises BenError when there is no Java
     known = {'PYSPARK_PYTHON': sys.executable, 'PYSPARK_DRIVER_PYTHON': sys.executable}
     places = dict(JAVA_HOME=find_java(), SPARK_HOME=str(spark_program('.').parent))
     path = os.pathsep.join([here, os.environ.get('PATH', os.defpath)])
-    java = f'-Djava.io.tmpdir={tempfile.gettempdir()} -XX:-UsePerfData'
+    java = f'-Djava.io.tmpdir={tempfile.gettempdir()} {JVM_OPTIONS}'
     options = f"{java} {os.environ.get('SPARK_SUBMIT_OPTS', '')}".strip()
     return {**known, **os.environ, **places, 'PATH': path, 'SPARK_SUBMIT_OPTS': options}
 

@@ -20,8 +20,9 @@ from .profiling import Profiler
 from .host import versions
 from .spark import SparkJob, check_master, failure_reason, find_java, ship_package
 from .spark import spark_measure, spark_session, stage_metrics, under_spark_submit
-from .plan import Codec, Plan, check_place, check_sources, claim, count_slots, earlier_profile
-from .plan import finished_parts, make_plan, planned_ids, sweep, task_parts, task_settings
+from .plan import NEIGHBOURS, Codec, Plan, check_place, check_sources, claim, count_slots
+from .plan import earlier_profile, finished_parts, make_plan, planned_ids, sweep, task_parts
+from .plan import task_settings
 
 # %% ../nbs/29_convert.ipynb #ceba954a
 def _start_job(spark, parts, settings):
@@ -273,6 +274,7 @@ def count_rows(self: Conversion):
     return dict(
         samples,
         total_rows=sum(samples.values()), planned_rows=self.plan.rows,
+        simulated=bool(self.plan.options.get('simulated')),
         skipped=len(faults), skipped_patches=faults[:1000])
 
 # %% ../nbs/29_convert.ipynb #379733c0
@@ -445,6 +447,7 @@ def convert(
     core: Count = None,          # cores of an executor (2 on a cluster)
     n_executor: Count = None,    # executors (2 on a cluster); without --master: n_executor x core threads
     target_file_mb: Positive = 50,   # wanted size of a part file in MB
+    neighbours: Count = NEIGHBOURS,  # neighbouring patches that stay in one row group; 1: none
     codec: Codec = 'balanced',   # zstd without radar; zstd: smallest; none: fastest to load; lz4, snappy
     p_name: FileName = 'conversion', # name of the profile: profile/NAME_profile.json
     on_error: OnError = 'fail',  # or skip patches whose files are missing or broken
@@ -458,7 +461,7 @@ def convert(
     params = {k: v for k, v in locals().items() if k != 'spark'}
     params['meta'] = meta if isinstance(meta, str) else 'a table'
     plan_options = dict(frac=frac, seed=seed, bands=bands, where=where, target_file_mb=target_file_mb,
-                        codec=codec)
+                        neighbours=neighbours, codec=codec)
     spark_options = dict(master=master, n_executor=n_executor, core=core, executor_mem=executor_mem,
                          driver_mem=driver_mem)
     storage.check_folder(out, '--out')

@@ -23,8 +23,16 @@ def in_notebook():
     shell = ipython and ipython.get_ipython()
     return bool(shell) and shell.__class__.__name__ == 'ZMQInteractiveShell'
 
+# %% ../nbs/00_core.ipynb #f0185ae5
+class _Bar(tqdm):
+    "tqdm without a rate while there is none to speak of."
+    @property
+    def format_dict(self):
+        known = super().format_dict
+        return known if known['elapsed'] >= .1 else {**known, 'elapsed': 0, 'rate': None}
+
 # %% ../nbs/00_core.ipynb #728f0d5b
-class _NotebookBar(tqdm):
+class _NotebookBar(_Bar):
     "tqdm that redraws one HTML line through a display handle."
     def display(self, msg=None, pos=None, **kw):
         from IPython.display import HTML, display
@@ -43,7 +51,7 @@ class _NotebookBar(tqdm):
     def clear(self, *a, **kw): pass
 
 # %% ../nbs/00_core.ipynb #f1f0b0a2
-class _LogBar(tqdm):
+class _LogBar(_Bar):
     "tqdm that writes whole lines, for output that is not a terminal."
     def display(self, msg=None, pos=None, **kw):
         self.fp.write(f'{msg or self}\n')
@@ -64,13 +72,14 @@ def progress(
     it=None,           # iterable, or None for manual `update(n)`
     total=None,        # expected count; taken from `len(it)` when possible
     desc='',           # what is being done
-    unit='patches',    # what is counted
+    unit='patches',    # what is counted; 'B' with `unit_scale=True` shows MB/s
     **kw,              # further tqdm options
 ):                     # a tqdm: iterate it, or call `update(n)` and `close()`; also a context manager
     "A progress bar with rate and estimate that suits a terminal, a notebook or a log file."
-    base = dict(total=total, desc=desc, unit=f' {unit}', dynamic_ncols=True)
+    space = '' if kw.get('unit_scale') else ' '           # 34.6MB/s, but 34 patches/s
+    base = dict(total=total, desc=desc, unit=f'{space}{unit}', dynamic_ncols=True)
     if in_notebook(): return _NotebookBar(it, **{**base, **_NOTEBOOK_STYLE, 'file': io.StringIO(), **kw})
-    if sys.stderr.isatty(): return tqdm(it, **{**base, **kw})
+    if sys.stderr.isatty(): return _Bar(it, **{**base, **kw})
     return _LogBar(it, **{**base, **_LOG_STYLE, **kw})
 
 # %% ../nbs/00_core.ipynb #46774f7c

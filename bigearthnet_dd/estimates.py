@@ -15,7 +15,7 @@ from .host import host_info
 from .jobs import clock
 from .patches import SPLITS
 from .records import count_patches, load_runs
-from .runs import Run, option_of
+from .runs import option_of
 
 # %% ../nbs/49b_estimates.ipynb #7ee0a4bf
 class Estimate(NamedTuple):

@@ -248,15 +248,15 @@ def pixel_range(
     kind: str,     # a band
 ):                 # (start, end) of its pixels, little-endian, C order; None when not simple or damaged
     "Where the pixels of an uncompressed GeoTIFF are."
-    if data[:4] != b'II*\0' or len(data) < 8: return None
+    if bytes(data[:4]) != b'II*\0' or len(data) < 8: return None
     ifd = int.from_bytes(data[4:8], 'little')
     n = int.from_bytes(data[ifd:ifd + 2], 'little')
-    key = kind, ifd, data[ifd:ifd + 6 + 12*n]
+    key = kind, ifd, bytes(data[ifd:ifd + 6 + 12*n])
     found = _layouts.get(key, 0)                               # None means: known, and not simple
     if found == 0:
         if len(_layouts) > 1000: _layouts.clear()
         try: found = _layouts[key] = _layout(data, ifd, n, kind)
         except struct.error: return None                       # a directory or values beyond the file's end
     if found is None or len(data) < found[1]: return None
-    if any(data[at:at + len(b)] != b for at, b in found[2]): return None
+    if any(bytes(data[at:at + len(b)]) != b for at, b in found[2]): return None
     return found[:2]

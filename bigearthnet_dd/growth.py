@@ -15,9 +15,9 @@ from . import storage
 from .core import BenError
 from .host import clean
 from .metadata import percent_name
-from .runs import (
-    DEFAULTS, FORMER, VARIED_OPTIONS, Run, data_folder, notebook_url, recorded_parameters,
-    same_value, stores_of_training)
+from bigearthnet_dd.runs import (
+    DEFAULTS, FORMER, VARIED_OPTIONS, Run, data_folder, recorded_parameters, same_value,
+    stores_of_training)
 
 # %% ../nbs/46b_growth.ipynb #57c56a3d
 POINT = dict(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CURVES', 'SHOWN', 'MAP_SCORES', 'CARD', 'INPUT', 'PURPOSE', 'MEANS', 'CLASS_SCORES', 'new_figure', 'show_history',
-           'Sample', 'show_bands', 'show_predictions', 'pick_samples', 'read_samples', 'model_metrics',
+           'Sample', 'show_bands', 'show_predictions', 'pick_samples', 'read_samples', 'model_metrics', 'data_notes',
            'markdown_table', 'model_card', 'git_commit', 'TensorBoardWriter', 'report_figures', 'write_report',
            'scores_in_words', 'training_summary']
 
@@ -201,7 +201,7 @@ Normalisation is the first layer of the model. Load it with `keras.models.load_m
 ## Data
 
 - patches: train {train}, validation {validation}, test {test}
-- plan fingerprint: `{plan}`
+- plan fingerprint: `{plan}`{notes}
 
 ## Scores on the test split
 
@@ -238,6 +238,16 @@ MEANS = dict(
            'is at least 0.5.')
 
 # %% ../nbs/43_model_report.ipynb #b07dbcf6
+def data_notes(
+    simulated: bool,   # whether patches of the store are
+    test_data: str,    # another store, whose test split was used, or None
+) -> str:              # lines of a list in Markdown
+    "What a reader of the card must know about the data."
+    notes = [f'- scored on the test split of `{test_data}`'] if test_data else []
+    if simulated: notes.append('- **Trained on simulated data.** The scores say nothing about real patches.')
+    return ''.join(f'\n{note}' for note in notes)
+
+# %% ../nbs/43_model_report.ipynb #0ac2abdc
 def markdown_table(
     header,   # names of the columns
     rows,     # lists of values
@@ -267,7 +277,7 @@ def _class_rows(metrics):
 def model_card(
     metrics: dict,   # see `model_metrics`
     rows: dict,      # split -> patches
-    extra: dict,     # parameters, gflops, replicas, workers, devices, commit, versions
+    extra: dict,     # parameters, gflops, replicas, workers, devices, notes, commit, versions
 ) -> str:            # Markdown
     "Data, settings, versions and scores of a model on one page."
     settings = metrics['settings']

@@ -20,7 +20,7 @@ from .core import BenError, counted
 from .loading import Loader, make_dataset
 from .order import shard_slices
 from .model import quiet_keras
-from .model_folder import open_splits
+from .model_folder import open_splits, open_test
 from .nomenclature import IGNORE, nomenclature as classes_of
 from .patches import SPLITS, parse_bands
 from .store import array_columns, column_array
@@ -136,6 +136,7 @@ class TrainingData:
         url: str,    # the store: folder or s3:// URL
         options,     # target, batch, bands, nomenclature, seed, augment and cache, as `train` takes them
         strategy,    # tf.distribute.Strategy
+        test=None,   # the store whose test split is used, default: this one's
     ):
         self.url, self.options, self.strategy = url, options, strategy
         self.worker, self.workers = worker_place()
@@ -144,6 +145,8 @@ class TrainingData:
         self.local_batch = self.global_batch//self.workers      # of which this worker reads so many
         self.info = open_splits(url)                           # split -> StoreInfo
         self.bands = choose_bands(options.bands, url, self.info['train'])
+        self.test_url = test or url
+        if test: self.info['test'] = open_test(test, self.bands)
         self.classes = classes_of(options.nomenclature)
         self.target = TARGETS[options.target]
         self.steps = -(-self.info['train'].rows//self.global_batch)     # of an epoch, rounded up
@@ -159,12 +162,21 @@ def choose_bands(wanted, url, info):
                        f"it holds {', '.join(info.bands)}.")
     return bands
 
+# %% ../nbs/40_steps.ipynb #d57e27ec
+@patch
+def store_of(self: TrainingData, split):
+    "The store that a split is read from."
+    return self.test_url if split == 'test' else self.url
+
+@patch(as_prop=True)
+def simulated(self: TrainingData): return any(info.simulated for info in self.info.values())
+
 # %% ../nbs/40_steps.ipynb #cd48959d
 @patch
 def dataset_of(self: TrainingData, split, train, state=None):
     "A split's tf.data.Dataset for this worker: raw values, full batches."
     options = self.options
-    return make_dataset(self.url, split, self.local_batch,
+    return make_dataset(self.store_of(split), split, self.local_batch,
         bands=self.bands, nomenclature=options.nomenclature, target=options.target,
         shuffle=train, seed=options.seed, augment=train and options.augment,
         shard=(self.worker, self.workers), normalise=False, pad=True,
@@ -277,7 +289,7 @@ def gathered_places(
     for row in np.flatnonzero(np.concatenate(masks))[order]:
         step, in_step = divmod(int(row), self.global_batch)
         worker, in_batch = divmod(in_step, self.local_batch)
-        loader = Loader(self.url, split, self.local_batch, bands=self.bands, shuffle=False,
+        loader = Loader(self.store_of(split), split, self.local_batch, bands=self.bands, shuffle=False,
                         shard=(worker, self.workers), normalise=False, pad=True)
         places += places_in_store(loader, 0, step, [in_batch])
     return places

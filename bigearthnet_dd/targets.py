@@ -112,11 +112,11 @@ def counts(self: MapTarget, y, logits, classes):
 def counts(self: LabelTarget, y, logits, classes):   # noqa: F811
     "int32 (classes, 2, 2): patches by whether the class is there and whether it was said."
     from keras import ops
-    known, there = ops.cast(y != IGNORE, 'int32'), ops.cast(y == 1, 'int32')
-    said = ops.cast(logits >= 0, 'int32')
+    known, there, said = (ops.cast(mask, 'float32') for mask in (y != IGNORE, y == 1, logits >= 0))
     absent, unsaid = (1 - there)*known, 1 - said
     cells = [absent*unsaid, absent*said, there*unsaid, there*said]
-    return ops.reshape(ops.transpose(ops.sum(ops.stack(cells), 1)), (classes, 2, 2))
+    counted = [ops.cast(ops.sum(cell, 0), 'int32') for cell in cells]
+    return ops.reshape(ops.stack(counted, -1), (classes, 2, 2))
 
 # %% ../nbs/39b_targets.ipynb #be6f9cc7
 @patch

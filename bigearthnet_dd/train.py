@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from . import storage
-from .checkpoint import Checkpoints, Network, Position, best_epoch, build_network, longer_line
+from .checkpoint import (
+    Checkpoints, Network, Position, best_epoch, build_network, longer_line)
 from .core import BenError, counted, progress, say
 from .commands import Count, FileName, NotNegative, Whole, checked, command
 from .lease import Lease
@@ -29,7 +30,7 @@ from .own_model import ModelName, short_name
 from .scene_report import REPORTS
 from .start import Layers, Start, check_start_on
 from .model_report import (
-    TensorBoardWriter, git_commit, model_card, scores_in_words, training_summary, write_report)
+    TensorBoardWriter, data_notes, git_commit, model_card, scores_in_words, training_summary, write_report)
 from .profiling import Profiler
 from .steps import EpochSums, TrainingData, device_errors, local, worker_place
 from .targets import TARGETS
@@ -249,6 +250,7 @@ def describe(self: Trainer):
         model=short_name(self.options.model),
         plan=data.info['train'].fingerprint,
         epoch=self.position.epoch + 1,
+        simulated=data.simulated,
         **self.position.origin)
 
 # %% ../nbs/44_train.ipynb #1c697813
@@ -351,6 +353,7 @@ def report(
     test = self.evaluate('test')
     settings = {**self.checkpoints.settings, **at.origin, 'model': short_name(self.options.model)}
     metrics = parts.metrics(test, data.classes, settings, at.history, at.best)
+    metrics['simulated'] = data.simulated
     samples = parts.samples(data, self.network.model, test.rows)
     if self.chief:
         figures = parts.figures(test, data.classes, samples, at.history, self.options.monitor)
@@ -403,6 +406,7 @@ def _facts(trainer, devices):
         workers=data.workers,
         devices=', '.join(devices),
         commit=git_commit(),
+        notes=data_notes(data.simulated, data.options.test_data),
         versions=trainer.profiler.data['versions'])
 
 # %% ../nbs/44_train.ipynb #0588afe8
@@ -437,6 +441,7 @@ def _train(trainer, devices):
         training_summary(data, trainer.network.model, devices, trainer.position, metrics),
         plan=data.info['train'].fingerprint, commit=facts['commit'], precision=options.precision,
         target=options.target, model=short_name(options.model), strategy=type(data.strategy).__name__,
+        simulated=data.simulated, test_plan=data.info['test'].fingerprint,
         **trainer.position.origin)
     if trainer.chief:
         _say_result(trainer, metrics)
@@ -503,6 +508,7 @@ def train(
     checkpoint_minutes: NotNegative = 10.,  # and minutes, within an epoch
     deterministic: bool = False,      # repeatable kernels on GPUs too (slower, for the whole process)
     out: str = None,                  # where the model goes (default: {data}/model, model_X for train_X)
+    test_data: str = None,            # store whose test split the model is scored on (default: --data)
     cache: str = None,                # local folder that keeps part files read from S3
     quiet: bool = False,              # no progress bars and lines
     callbacks: object = (),           # Keras callbacks: on_epoch_end(epoch, logs) and the others

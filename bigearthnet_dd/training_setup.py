@@ -15,7 +15,7 @@ from . import storage
 from .commands import Like
 from .checkpoint import Checkpoints, training_settings, uses_xla
 from .lease import Lease, read_lease
-from .model_folder import check_place, check_record, lives, open_splits
+from .model_folder import check_place, check_record, lives, open_splits, open_test
 from .profiling import Profiler
 from .steps import TrainingData, choose_bands, make_strategy, prepare_devices, worker_place
 from .targets import check_target
@@ -66,7 +66,9 @@ def check_inputs(
     "Everything that can be refused without TensorFlow."
     check_target(options)
     info = open_splits(url)
-    choose_bands(options.bands, url, info['train'])
+    bands = choose_bands(options.bands, url, info['train'])
+    if options.test_data:
+        open_test(options.test_data, bands)
     if options.cache:
         storage.check_folder(options.cache, '--cache')
     if chief:
@@ -108,7 +110,7 @@ def prepare(
         step.update(strategy=type(strategy).__name__, replicas=strategy.num_replicas_in_sync,
                     workers=worker_place()[1])
     with setup.step('dataset_metadata'):
-        data = TrainingData(url, options, strategy)
+        data = TrainingData(url, options, strategy, options.test_data)
         uses_xla(options, data, devices)
         checkpoints = Checkpoints(folder, training_settings(options, data))
         if options.resume:
