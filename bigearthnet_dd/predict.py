@@ -203,7 +203,7 @@ def label_table(self: Job, frames, threshold):
     if 'labels' in known: table.insert(2, 'labels', known.labels[order].map(list).tolist())
     return table
 
-# %% ../nbs/45_predict.ipynb #76612db2
+# %% ../nbs/45_predict.ipynb #415de4b8
 @patch
 def write_labels(self: Job, there, threshold):
     "The table of a model that names classes."
@@ -213,7 +213,7 @@ def write_labels(self: Job, there, threshold):
     for frame in self.label_rows(todo):
         fresh.append(frame)
         if sum(map(len, fresh)) >= PART_ROWS:
-            part = storage.join(PARTS, f'{len(done) + sum(map(len, frames)):09}.parquet')
+            part = storage.join(PARTS, f'{sum(map(len, frames)):09}.parquet')
             frames.append(pd.concat(fresh))
             storage.write_table(frames[-1], self.results.path(part))
             fresh = []

@@ -60,7 +60,7 @@ def plan_files(
         plan[f'{layer}_file'] = ('T' + plan.tile + f'_{layer}.tif').where(seen, None)
     return plan
 
-# %% ../nbs/44e_results.ipynb #8b548154
+# %% ../nbs/44e_results.ipynb #59a0af99
 def digest_of(names) -> str:
     "A checksum of some names, in order."
     return hashlib.sha256('\0'.join(names).encode()).hexdigest()[:16]
@@ -80,8 +80,8 @@ def what_was_asked(
         bands=list(info['bands']),
         nomenclature=info['nomenclature'],
         layers=list(layers),
-        patches=digest_of(names),
         **form,
+        patches=digest_of(names),
     )
 
 # %% ../nbs/44e_results.ipynb #0bc3ca4e
