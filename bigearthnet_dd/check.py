@@ -114,17 +114,16 @@ def _scene_listings(scene, wanted, patches, kinds, s3):
 # %% ../nbs/19_check.ipynb #ac4bd850
 _KINDS = dict(s1_path=S1_BANDS, s2_path=S2_BANDS, reference_path=(REFERENCE,))
 
-def _above(urls): return urls.str.rsplit('/', n=1).str[0]
+def _above(urls): return [url.rpartition('/')[0] for url in urls]
 
 def _listings(meta, chosen, s3):
     "Every listing that the `chosen` rows (a boolean array) need."
     for column, kinds in _KINDS.items():
-        folders = _above(meta[column]) if column == 'reference_path' else meta[column]
-        scenes, names = _above(folders), folders.str.rsplit('/', n=1).str[-1].to_numpy()
+        folders = _above(meta[column]) if column == 'reference_path' else meta[column].tolist()
+        scenes = pd.Series(_above(folders), dtype=object)
         for scene, rows in scenes.groupby(scenes, sort=True).indices.items():
-            if is_packed(folders.iat[rows[0]]): continue
-            some = rows[chosen[rows]]
-            wanted = dict(zip(names[some], some.tolist()))
+            if is_packed(folders[rows[0]]): continue
+            wanted = {base(folders[row]): row for row in rows[chosen[rows]].tolist()}
             if wanted: yield from _scene_listings(scene, wanted, len(rows), kinds, s3)
 
 # %% ../nbs/19_check.ipynb #4008ac9f
@@ -142,12 +141,16 @@ def _keys(url, counts):
 # %% ../nbs/19_check.ipynb #51b15c50
 def _folders(listing, counts):
     "(name of a patch folder, {file name: bytes}) of what is there."
-    keys = _keys(listing.url, counts)
-    if listing.patch:
-        yield listing.patch, dict(keys)
-        return
-    for folder, files in groupby(keys, key=lambda f: f[0].split('/')[0] if '/' in f[0] else ''):
-        yield folder, {key.removeprefix(f'{folder}/'): n for key, n in files}
+    current, found = listing.patch, {}
+    for key, n in _keys(listing.url, counts):
+        folder, slash, file = key.partition('/')
+        if listing.patch or not slash:
+            folder, file = listing.patch, key
+        if folder != current:
+            if found: yield current, found
+            current, found = folder, {}
+        found[file] = n
+    if found or listing.patch: yield current, found
 
 # %% ../nbs/19_check.ipynb #76daf671
 def _check_listing(listing):
