@@ -32,8 +32,9 @@ docs: setup  ## build the site into _docs: the book, the commands, the modules, 
 lab: setup  ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir=. nbs/index.ipynb
 
-bench: setup  ## the reference way of converting and loading beside ours; writes experiments/benchmark (an hour and a half, 40 GB of disk, 24 GB of memory)
-	@mkdir -p experiments/benchmark && $(BIN)/papermill nbs/runs/benchmark.ipynb experiments/benchmark/benchmark.ipynb --cwd nbs -p archive_patches 8200 -p scaling_patches 32800 -p scaling_names 3 -p reference_patches 2000 -p rounds 5 -p s3_objects 1500 -p s3_patches 240 -p train_steps 20
+bench: export BEN_REAL_DATA ?= $(wildcard $(abspath ../shared/data))
+bench: setup  ## the usual ways of converting and loading beside ours; writes experiments/benchmark (half an hour on two idle cores, 15 GB of disk)
+	@mkdir -p experiments/benchmark && $(BIN)/papermill nbs/runs/benchmark.ipynb experiments/benchmark/benchmark.ipynb --cwd nbs -p alone True -p archive_patches 6144 -p reference_patches 800 -p scaling_names 3 -p rounds 5 -p few_rounds 3 -p epochs 3 -p train_steps 20 -p source_patches 960 -p s3_patches 120 -p s3_objects 1500 -p figure images/speed.svg
 
 outputs: setup  ## execute the pages whose code changed since they were executed
 	@$(BIN)/python scripts/outputs.py && $(BIN)/nbdev_clean

@@ -7,6 +7,7 @@ __all__ = ['REASONS', 'MILD', 'REFUSED', 'Finding', 'size_limits', 'Listing', 'T
            'deep_findings', 'deep_rows']
 
 # %% ../nbs/19_check.ipynb #ca335ac2
+import functools
 import multiprocessing
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
@@ -16,6 +17,7 @@ from itertools import groupby
 from typing import NamedTuple
 import numpy as np
 import pandas as pd
+from .choose import choose
 from .core import BenError, counted, cpu_count, progress, say
 from .commands import Count, Share, command
 from .frames import Frame, files_of, is_packed, open_frame, split_frame
@@ -65,6 +67,7 @@ class Finding(NamedTuple):
     detail: str     # what was found and what was expected, or ''
 
 # %% ../nbs/19_check.ipynb #01383953
+@functools.cache
 def size_limits(kind: str) -> tuple:
     "(fewest, most) bytes that a file of this kind can have."
     if kind == REFERENCE: return 200, 120*120*2 + 4096
@@ -72,21 +75,23 @@ def size_limits(kind: str) -> tuple:
     return pixels + 100, pixels + 4096
 
 # %% ../nbs/19_check.ipynb #1615f745
+def _fault(kind, n):
+    "(reason, detail) of what is wrong with a file of `n` bytes, None: there is none; or None."
+    if n is None: return 'missing', ''
+    if n == 0: return 'empty', '0 bytes'
+    low, high = size_limits(kind)
+    if low <= n <= high: return None
+    return 'wrong_size', f'{n} bytes: expected {low} to {high}'
+
 def _compare(row, folder, kinds, found):
     "Findings about one patch folder (URL); `found` maps file names to bytes."
-    expected = {file_name(base(folder), kind): kind for kind in kinds}
+    name = base(folder)
+    expected = {file_name(name, kind): kind for kind in kinds}
     for file, kind in expected.items():
-        n, (low, high) = found.get(file), size_limits(kind)
-        url = join(folder, file)
-        if n is None:
-            yield Finding(row, kind, url, 'missing', '')
-        elif n == 0:
-            yield Finding(row, kind, url, 'empty', '0 bytes')
-        elif not low <= n <= high:
-            yield Finding(row, kind, url, 'wrong_size', f'{n} bytes: expected {low} to {high}')
-    for file in found:
-        if file not in expected:
-            yield Finding(row, 'extra', join(folder, file), 'extra', f'{found[file]} bytes')
+        if fault := _fault(kind, found.get(file)):
+            yield Finding(row, kind, join(folder, file), *fault)
+    for file in sorted(found.keys() - expected.keys()):
+        yield Finding(row, 'extra', join(folder, file), 'extra', f'{found[file]} bytes')
 
 # %% ../nbs/19_check.ipynb #b95b712e
 @dataclass(frozen=True)
@@ -115,10 +120,11 @@ def _listings(meta, chosen, s3):
     "Every listing that the `chosen` rows (a boolean array) need."
     for column, kinds in _KINDS.items():
         folders = _above(meta[column]) if column == 'reference_path' else meta[column]
-        scenes = _above(folders)
+        scenes, names = _above(folders), folders.str.rsplit('/', n=1).str[-1].to_numpy()
         for scene, rows in scenes.groupby(scenes, sort=True).indices.items():
             if is_packed(folders.iat[rows[0]]): continue
-            wanted = {base(folders.iat[i]): i for i in rows[chosen[rows]]}
+            some = rows[chosen[rows]]
+            wanted = dict(zip(names[some], some.tolist()))
             if wanted: yield from _scene_listings(scene, wanted, len(rows), kinds, s3)
 
 # %% ../nbs/19_check.ipynb #4008ac9f
@@ -262,18 +268,20 @@ def check(
     workers: int = 50,        # listing (or reading) requests in flight
     deep: bool = False,       # also open every file
     seed: int = 42,           # of the sample
+    where: str = None,        # check only patches for which this holds; the share is of these
 ) -> Report:                  # raises BenError for a bad table or refused permission
     "Compare the archive with what the metadata promises."
     start = datetime.now(UTC)
     df = read_meta(meta, paths=True).reset_index(drop=True)
-    chosen = df.patch_id.isin(sample_fraction(df, frac, seed).patch_id).to_numpy()
+    sample = sample_fraction(choose(df, where), frac, seed)
+    chosen = df.patch_id.isin(sample.patch_id).to_numpy()
     tally = Tally(len(df))
     with progress(total=3*int(chosen.sum()), desc='list', unit='folders') as bar:
         counts = _list_archive(df, chosen, tally, workers, bar)
         digests = _check_packed(df, chosen, tally, counts, bar)
     if deep: _open_files(df, chosen, tally, workers, digests)
     times = _times(start)
-    return _report(df, chosen, tally, counts, dict(frac=frac, deep=deep), times)
+    return _report(df, chosen, tally, counts, dict(frac=frac, deep=deep, where=where), times)
 
 # %% ../nbs/19_check.ipynb #c3e2d1d4
 def _times(start):
@@ -299,6 +307,7 @@ def _report(df, chosen, tally, counts, asked, times):
         missing_patches=df.patch_id[tally.unusable].tolist(),
         total_checked=checked,
         fraction_used=asked['frac'],
+        where=asked['where'],
         files_checked=15*checked,
         files_with_findings=len(tally.files),
         reasons=dict(sorted(tally.counts.items())),
@@ -331,6 +340,7 @@ def check_s3(
     meta: str,                 # table with paths, from gen-metadata
     out: str,                  # JSON report to write; one of the same table is replaced
     frac: Share = 1.0,         # share of the patches to check, stratified by split
+    where: str = None,         # only patches for which this holds, such as "country == 'Finland'"
     workers: Count = 50,       # requests in flight
     deep: bool = False,        # also open every file and look at what is in it
     overwrite: bool = False,   # replace whatever file is there
@@ -339,7 +349,7 @@ def check_s3(
     df = read_meta(meta, paths=True)
     _check_out(out, meta, overwrite)
     probe_write(out)
-    report = check(df, frac, workers, deep)
+    report = check(df, frac, workers, deep, where=where)
     report['table'] = absolute(meta)
     write_json(out, report)
     _say_report(report, out)

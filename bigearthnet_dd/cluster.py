@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 import bigearthnet_dd
 from .core import BenError
-from .spark import find_java
+from .spark import JVM_OPTIONS, find_java
 
 # %% ../nbs/25_cluster.ipynb #0e434250
 def spark_program(
@@ -31,7 +31,7 @@ def submit_env() -> dict:   # raises BenError when there is no Java
     known = {'PYSPARK_PYTHON': sys.executable, 'PYSPARK_DRIVER_PYTHON': sys.executable}
     places = dict(JAVA_HOME=find_java(), SPARK_HOME=str(spark_program('.').parent))
     path = os.pathsep.join([here, os.environ.get('PATH', os.defpath)])
-    java = f'-Djava.io.tmpdir={tempfile.gettempdir()} -XX:-UsePerfData'
+    java = f'-Djava.io.tmpdir={tempfile.gettempdir()} {JVM_OPTIONS}'
     options = f"{java} {os.environ.get('SPARK_SUBMIT_OPTS', '')}".strip()
     return {**known, **os.environ, **places, 'PATH': path, 'SPARK_SUBMIT_OPTS': options}
 
@@ -50,7 +50,7 @@ def spark_submit(
 def _daemon_env():
     "The environment of Spark's daemons."
     env = {**submit_env(), 'SPARK_DAEMON_MEMORY': '256m', 'SPARK_LOCAL_IP': '127.0.0.1',
-           'SPARK_DAEMON_JAVA_OPTS': f'-Djava.io.tmpdir={tempfile.gettempdir()} -XX:-UsePerfData'}
+           'SPARK_DAEMON_JAVA_OPTS': f'-Djava.io.tmpdir={tempfile.gettempdir()} {JVM_OPTIONS}'}
     env.pop('PYTHONPATH', None)
     return env
 

@@ -274,6 +274,7 @@ def count_rows(self: Conversion):
     return dict(
         samples,
         total_rows=sum(samples.values()), planned_rows=self.plan.rows,
+        simulated=bool(self.plan.options.get('simulated')),
         skipped=len(faults), skipped_patches=faults[:1000])
 
 # %% ../nbs/29_convert.ipynb #379733c0

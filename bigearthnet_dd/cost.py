@@ -204,6 +204,7 @@ def _training_point(r):
     scale = training_scale(r['params'].get('width') or 32, workers or 1)
     return training_images(counts, epochs), scale, r['seconds']
 
+# %% ../nbs/48_cost.ipynb #a644e7e4
 def recorded_trainings(
     runs: list,          # rows of load_runs, of one machine
     gpus: bool = False,  # those on GPUs, else those on the CPU
@@ -414,6 +415,7 @@ def _minutes(seconds): return f'{seconds/60:,.1f}' if seconds < 600 else f'{seco
 def _interval(low, high): return f'{low} to {high}'
 def _amount(value): return '' if value is None else f'{value:,.0f}' if value >= 10 else f'{value:.2f}'
 
+# %% ../nbs/48_cost.ipynb #a1bf14a3
 def item_columns(
     item: Item,
 ) -> dict:      # column -> text

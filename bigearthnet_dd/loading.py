@@ -6,18 +6,20 @@
 __all__ = ['TARGET_WORDS', 'TARGET_COLUMNS', 'Loader', 'batches', 'make_dataset', 'band_statistics']
 
 # %% ../nbs/33_loading.ipynb #bb525d3a
-import functools, hashlib
+import functools, hashlib, threading, weakref
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from fastcore.basics import patch, store_attr
 from fastcore.meta import delegates
 from .core import BenError, cpu_count
-from .images import MEMORY, Assembler, add_sums, band_scaling
+from .images import Assembler, add_sums, band_scaling
+from .memory import MEMORY
 from .nomenclature import CODES, IGNORE, nomenclature as classes_of
-from .order import BatchPlan, epoch_order, open_groups, shard_slices
-from .pages import Part, PartCache, columns_of, load_group, slot_layout
-from .patches import BAND, parse_bands
+from .order import BatchPlan, epoch_order, open_groups, ordered_bands, shard_slices
+from .pages import Part, columns_of, load_group, plain_columns, slot_layout
+from .part_cache import PartCache
+from .patches import BAND
 from .s3 import is_s3
 from .store import open_store
 
@@ -32,7 +34,7 @@ class Loader:
         store,                  # root of the store: path or S3 URL
         split,                  # 'train', 'validation' or 'test'
         batch_size,             # rows per batch, the global batch is batch_size times the number of shards
-        bands=None,             # choice of bands ('10m', 'all', 'B02,B03', a list), None: those of the store
+        bands=None,             # '10m', 'all', 'B04,B03,B02', a list: in this order; None: as in the store
         nomenclature='19',      # classes of the label: '19', '45' or 'clc1'
         shuffle=True,           # False: storage order
         seed=42,                # of the order, of augmentation and of jitter
@@ -49,6 +51,7 @@ class Loader:
         workers=None,           # threads, default: the cores of this process
         ahead=None,             # row groups read ahead, default: as many as threads, six more on S3
         cache_gb=None,          # size limit of the cache folder in GB
+        keep_gb=None,           # row groups kept in memory, in GB; None: as many as `memory` says
         target='map',           # what is learned: 'map', 'labels' (classes of a patch), 'both' (a dict)
         patch_ids=False,        # a batch carries the patch_ids as its third element
         state=None,             # where to begin, from `loader.state(epoch, batch)`
@@ -74,7 +77,7 @@ def _read_options(self: Loader):
         setattr(self, name, bool(getattr(self, name)))
     self.jitter = float(self.jitter)
     self.nomenclature = str(self.nomenclature)
-    self.bands = self.info.bands if self.bands is None else parse_bands(self.bands)
+    self.bands = self.info.bands if self.bands is None else ordered_bands(self.bands)
     self.native = isinstance(self.normalise, str) and self.normalise == 'native'
     self.lanes = int(self.lanes) if self.shuffle else self.shard[1]
     self.global_batch = self.batch_size*self.shard[1]
@@ -101,6 +104,8 @@ def _check_options(self: Loader):
         (self.target == 'labels' and self.nomenclature != '19',
          f"target='labels' gives the 19 classes of a patch: nomenclature='{self.nomenclature}' is for maps."),
         (self.seed < 0, f'seed must not be negative, but is {self.seed}.'),
+        (self.keep_gb is not None and self.keep_gb < 0,
+         f'keep_gb must not be negative, but is {self.keep_gb}.'),
         (self.drop_remainder and self.pad,
          'drop_remainder and pad exclude each other: the last batch is left out or filled up.'),
         (self.native and self.jitter,
@@ -118,6 +123,7 @@ def _check_options(self: Loader):
 def _set_up_images(self: Loader):
     "Columns, and what makes images of them."
     self.pool, self.name = MEMORY, object()      # this loader's name in the pool, as there is no other
+    weakref.finalize(self, MEMORY.forget, self.name).atexit = False
     self.columns = columns_of(self.info, self.bands, TARGET_COLUMNS[self.target])
     lut = np.full(256, IGNORE, np.uint8)                  # class of each stored index
     lut[:len(CODES)] = classes_of(self.nomenclature).lut
@@ -136,7 +142,18 @@ def _set_up_files(self: Loader):
     if self.rows.sum() != self.info.rows or (self.rows < 1).any():
         raise BenError(f"The manifest of '{self.info.url}' says {self.info.rows} rows "
                        f'but its row groups have {self.rows.sum()}.')
-    self.layout, self.slot_bytes = slot_layout(self.columns, int(self.rows.max()))
+    self._set_up_memory()
+
+# %% ../nbs/33_loading.ipynb #5e2fbf30
+@patch
+def _set_up_memory(self: Loader):
+    "How a row group lies in its slot; of a local store, what is not compressed stays in the file."
+    most = int(self.rows.max())
+    plain = () if is_s3(self.info.url) else plain_columns(self.info)
+    self.layout, slot = slot_layout(self.columns, most, plain)
+    self.slot_bytes = max(slot, 64)
+    self.whole_bytes = slot_layout(self.columns, most)[1]       # of a row group with all columns
+    self.pool.keep = max(self.pool.keep, int((self.keep_gb or 0)*1e9) + (1 << 30))
 
 # %% ../nbs/33_loading.ipynb #a22e125b
 @patch
@@ -164,8 +181,16 @@ def epoch_plans(self: Loader,
 # %% ../nbs/33_loading.ipynb #c0bb9497
 @patch
 def memory(self: Loader) -> int:   # bytes
-    "Row groups that this loader holds at most, open or read ahead; batches handed out come on top."
-    return (open_groups(self.epoch_plans(self.next_epoch)) + self.ahead)*self.slot_bytes
+    "What row groups take at most, open, read ahead or kept; batches handed out come on top."
+    return self.bound(open_groups(self.epoch_plans(self.next_epoch)) + self.ahead)
+
+@patch
+def bound(self: Loader,
+    groups,    # row groups in use at most
+) -> int:      # bytes
+    "What row groups may take, in use or kept."
+    if self.keep_gb is None: return groups*self.whole_bytes
+    return max(groups*self.slot_bytes, int(self.keep_gb*1e9))
 
 # %% ../nbs/33_loading.ipynb #bde76085
 class _Stream:
@@ -173,7 +198,8 @@ class _Stream:
     def __init__(self, loader, epoch, first, epochs):
         self.loader = loader
         self.plans = self._all_plans(epoch, first, epochs)   # iterator of plans not yet looked at
-        self.limit = 0            # row groups in memory at most
+        self.limit = 0            # row groups in use at most
+        self.bound = 0            # bytes of row groups in memory at most, in use or kept
         self.loads = {}           # row group -> future of it in memory
         self.uses = Counter()     # row group -> batches that still need it
         self.coming = deque()     # plans whose row groups are being loaded; None at the end
@@ -188,6 +214,7 @@ def _all_plans(self: _Stream, epoch, first, epochs):
     while epochs is None or epochs > 0:
         plans = self.loader.epoch_plans(epoch, first)
         self.limit = max(self.limit, open_groups(plans) + self.loader.ahead)
+        self.bound = self.loader.bound(self.limit)
         for plan in plans:
             self.uses.update(plan.keys)
         yield from plans
@@ -202,7 +229,8 @@ def _load(self: _Stream, group):
     kept = loader.pool.take((loader.name, group))      # from the last epoch
     if kept is not None: return kept
     part, index = loader.where[group]
-    slot = loader.pool.get(loader.slot_bytes)
+    room = (loader.pool.alive[loader.slot_bytes] + 1)*loader.slot_bytes <= self.bound
+    slot = loader.pool.get(loader.slot_bytes, fresh=room)
     return load_group(part, index, loader.columns, loader.layout, slot, loader.patch_ids)
 
 # %% ../nbs/33_loading.ipynb #4d9620ca
@@ -243,16 +271,24 @@ def release(self: _Stream, plan):
     for key in plan.keys:
         self.uses[key] -= 1
         if not self.uses[key]:
-            loaded = self.loads.pop(key).result()
-            self.loader.pool.put(loaded.slot, (self.loader.name, key[1]), loaded)
+            self._keep(key[1], self.loads.pop(key).result())
             del self.uses[key]
+
+@patch
+def _keep(self: _Stream, group, loaded):
+    "Memory that nobody uses now; with its content, if there is more in it than the file on the disk."
+    loader = self.loader
+    if loader.slot_bytes > 64: loader.pool.put(loaded.slot, (loader.name, group), loaded)
+    else: loader.pool.put(loaded.slot)
 
 # %% ../nbs/33_loading.ipynb #7598b685
 @patch
 def close(self: _Stream):
-    "Let the threads end after what they are doing now."
+    "Let the threads end after what they are doing now; those that use mapped files are waited for."
+    far = is_s3(self.loader.info.url)            # what is under way may take long
+    own = threading.current_thread().name.startswith(('read', 'build'))     # Python tidies up in any thread
     for pool in (self.readers, self.builders):
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=not (far or own), cancel_futures=True)
 
 # %% ../nbs/33_loading.ipynb #08f57e04
 @patch

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PRECISIONS', 'MODELS', 'CLASSIFIERS', 'quiet_keras', 'band_stats', 'unet', 'reference_model', 'pixel_model',
-           'resnet50', 'scene_cnn', 'build_model', 'parameters', 'flops']
+           'resnet50', 'scene_cnn', 'build_model', 'has_batch_norm', 'parameters', 'flops']
 
 # %% ../nbs/36_model.ipynb #00dc23aa
 import logging, os, sys
@@ -170,18 +170,23 @@ def _class_logits(x, classes):
     return L.Activation('linear', dtype='float32', name='logits')(x)
 
 def resnet50(
-    bands,             # band names (raw values) or a number of channels (normalised already)
-    classes: int,      # number of classes
-    size: int = 120,   # side of a patch in pixels, 32 or more
-    stats = None,      # (means, deviations) of the bands instead of the published ones
-    **ignored,         # width, depth, norm and sync, which this model does not have
-):                     # keras.Model: (N, size, size, C) -> logits float32 (N, classes)
+    bands,                # band names (raw values) or a number of channels (normalised already)
+    classes: int,         # number of classes
+    size: int = 120,      # side of a patch in pixels, 32 or more
+    stats = None,         # (means, deviations) of the bands instead of the published ones
+    sync: bool = False,   # batch statistics over all replicas (TensorFlow only)
+    **ignored,            # width, depth and norm, which this model does not have
+):                        # keras.Model: (N, size, size, C) -> logits float32 (N, classes)
     "ResNet-50 for the classes of a patch."
     import keras
     inp, x = _input(bands, size, stats)
     look = dict(include_top=False, weights=None, pooling='avg', input_tensor=x)
     features = keras.applications.ResNet50(**look).output
-    return keras.Model(inp, _class_logits(features, classes), name='resnet50')
+    model = keras.Model(inp, _class_logits(features, classes), name='resnet50')
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum, layer.synchronized = .9, sync
+    return model
 
 # %% ../nbs/36_model.ipynb #82a8fd28
 def scene_cnn(
@@ -234,6 +239,14 @@ def build_model(
         raise BenError(f"--model: expected one of {', '.join(known)}, got '{name}'.")
     with _layers_in(precision):
         return known[name](bands, classes, **options)
+
+# %% ../nbs/36_model.ipynb #bdf8b5e8
+def has_batch_norm(
+    name: str,   # a key of MODELS or CLASSIFIERS
+    norm: str,   # the option --norm
+) -> bool:
+    "Whether a network normalises over the patches of a batch."
+    return name == 'resnet50' or norm == 'batch' and name in ('unet', 'scene_cnn')
 
 # %% ../nbs/36_model.ipynb #6f65103a
 def parameters(

@@ -19,6 +19,7 @@ from . import storage
 from .core import BenError
 from .model import quiet_keras
 from .patches import BAND, upsample
+from .targets import TARGETS
 
 # %% ../nbs/42_model_file.ipynb #4a88d0f2
 @contextlib.contextmanager
@@ -91,7 +92,8 @@ def note_fits(note):
     bands = note.get('bands') if isinstance(note, dict) else None
     if not (isinstance(bands, list) and bands and all(isinstance(b, str) and b in BAND for b in bands)):
         return False
-    return len(set(bands)) == len(bands) and note.get('nomenclature', '19') in ('19', '45', 'clc1')
+    known = note.get('nomenclature', '19') in ('19', '45', 'clc1') and note.get('target', 'map') in TARGETS
+    return len(set(bands)) == len(bands) and known
 
 def check_model(
     data: bytes,   # of a .keras file

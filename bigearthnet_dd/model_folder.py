@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SIGNS', 'PICTURES', 'CHECKPOINT', 'EVENTS', 'MAGIC', 'TAKEN', 'NOTHING_TO_RESUME', 'FOREIGN', 'is_split',
-           'why_no_store', 'open_splits', 'looks_like_split', 'refuse_inside_split', 'names_of_training', 'is_ours',
-           'strangers', 'check_place', 'lives', 'why_kept', 'check_record', 'ModelFolder']
+           'why_no_store', 'open_splits', 'open_test', 'looks_like_split', 'refuse_inside_split', 'names_of_training',
+           'is_ours', 'strangers', 'check_place', 'lives', 'why_kept', 'check_record', 'ModelFolder']
 
 # %% ../nbs/38_model_folder.ipynb #03e12cd9
 import os
@@ -47,6 +47,19 @@ def open_splits(
     for split in SPLITS:
         if not info[split].rows:
             raise BenError(f"--data: '{url}': the split '{split}' has no rows; convert a larger fraction.")
+    return info
+
+# %% ../nbs/38_model_folder.ipynb #95dafe14
+def open_test(
+    url: str,   # of a store
+    bands,      # names that it must have
+):              # StoreInfo of its test split, raises BenError
+    "The test split of another store than the one that is trained on."
+    if not is_split(storage.join(url, 'test')):
+        raise BenError(f'--test-data: {why_no_store(url)}')
+    info = open_store(url, 'test')
+    if missing := [band for band in bands if band not in info.bands]:
+        raise BenError(f"--test-data: the store '{url}' has no {', '.join(missing)}.")
     return info
 
 # %% ../nbs/38_model_folder.ipynb #a0d22817

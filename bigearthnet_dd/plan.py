@@ -162,7 +162,9 @@ def _read_columns(file, where):
             columns[name] = pd.arrays.ArrowExtensionArray(pa.chunked_array([column]))
         else:
             columns[name] = column.to_pandas()
-    return pd.DataFrame(columns)
+    df = pd.DataFrame(columns)
+    df.attrs.update(storage.table_notes(file.schema_arrow))
+    return df
 
 # %% ../nbs/28_plan.ipynb #7a837d99
 def _read_file(url, where):
@@ -256,6 +258,7 @@ def make_plan(
     df = sample_fraction(table, frac, seed)
     _check_share(table, df, frac)
     options = _plan_options(frac, seed, bands, codec, level, target_file_mb, where, neighbours)
+    if table.attrs.get('simulated'): options['simulated'] = True
     salt, splits = json.dumps(options), {}
     for split in SPLITS:
         rows = df[df.split == split]

@@ -40,8 +40,11 @@ _COLUMNS = (
     'columns of equal length: t (s since start), step, cpu_cores (process tree), cpu_percent (machine), '
     'ram_gb (process tree, resident), ram_used_gb (machine), processes, '
     'read/write/recv/sent_mb_s (machine, MB/s), gpu (% per GPU), gpu_mem_gb (GB per GPU)')
-_SUMMARY = ('total_duration', 'train_samples', 'validation_samples', 'test_samples', 'total_rows',
-            'dataset_size_gb')
+_NUMBERS = ('total_duration', 'train_samples', 'validation_samples', 'test_samples', 'total_rows',
+            'dataset_size_gb', 'read_requests', 'read_bytes')
+_SUMMARY = {
+    **dict.fromkeys(_NUMBERS, _number),
+    'simulated': {'type': 'boolean', 'description': 'whether the patches are; older records do not say'}}
 _HOST = {**_object, 'required': ['hostname', 'platform', 'cpu_count', 'ram_gb'],
          'description': 'ram_gb in GiB as in the reference project'}
 _RUN = ('added by run-conversion and run-training: '
@@ -60,7 +63,7 @@ SCHEMA = {
         'updated': {**_time, 'description': 'when the file was last written'},
         'error': {'type': ['string', 'null'], 'description': 'one sentence'}, 'params': _object,
         'host_info': _HOST, 'versions': {**_object, 'additionalProperties': _text}, 'steps': _steps,
-        'summary': {**_object, 'properties': {name: _number for name in _SUMMARY}},
+        'summary': {**_object, 'properties': _SUMMARY},
         'logs': {**_array, 'items': {**_object, 'required': ['timestamp', 'message']}},
         'run': {**_object, 'description': _RUN},
         'samples': {**_object, 'additionalProperties': _array, 'description': _COLUMNS},

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['PRICES', 'REFERENCE', 'REFERENCE_URL', 'PUBLISHED', 'PUBLISHED_SPEEDUP', 'PUBLISHED_ACCURACY', 'START_UP',
-           'OWN_SPLIT', 'load_runs', 'example_runs', 'fit_line', 'count_patches', 'other_load', 'run_rate',
-           'data_share', 'runs_table', 'write_csv', 'failures', 'usable', 'summarise', 'count_of', 'speedups',
-           'archive_request', 'run_cost', 'cost_table', 'beside_published', 'conclusions']
+           'OWN_SPLIT', 'SAME_TEST', 'SIMULATED', 'load_runs', 'example_runs', 'fit_line', 'count_patches',
+           'archive_request', 'other_load', 'run_rate', 'data_share', 'variant', 'runs_table', 'write_csv', 'failures',
+           'usable', 'summarise', 'count_of', 'speedups', 'request_dollars', 'run_cost', 'cost_table',
+           'beside_published', 'mostly_start_up', 'same_test', 'by_variant', 'whose_patches', 'conclusions']
 
 # %% ../nbs/47_records.ipynb #b10ed4a8
 import itertools, re
@@ -14,10 +15,10 @@ from operator import itemgetter
 from pathlib import Path
 import numpy as np
 from . import storage
-from .core import BenError, say
+from .core import BenError, counted, say
 from .patches import BAND, S1_BANDS, SPLITS, parse_bands
 from .profiles import read_profile
-from .runs import read_journal
+from .runs import DEFAULTS, FORMER, read_journal
 
 # %% ../nbs/47_records.ipynb #f63c6ded
 def _number(pattern, text, kind=int):
@@ -80,6 +81,7 @@ def _row(url, folder, p):
         **_full_point(url, p),
         status=p['status'],
         resumed=_was_resumed(p),
+        simulated=p['summary'].get('simulated'),    # None when the record does not say
         rows=_patches(p),
         seconds=p['summary'].get('total_duration') or sum(steps.values()),
         steps=steps,                        # name -> seconds
@@ -127,7 +129,8 @@ def _made_up(kind, fraction, rows, seconds, steps, summary, **point):
     path = f'runs/{100*fraction:g}percent/' + '_'.join(f'{k}{v}' for k, v in point.items()) + '_profile.json'
     return dict(
         dict.fromkeys(_POINT), experiment='made-up', folder='', kind=kind, fraction=fraction, **point,
-        status='finished', resumed=False, rows=rows, seconds=seconds, steps=steps, summary=summary,
+        status='finished', resumed=False, simulated=True, rows=rows, seconds=seconds, steps=steps,
+        summary=summary,
         params=dict(core=1), foreign=False, cores=2, host='made-up', url=path, profile=profile)
 
 # %% ../nbs/47_records.ipynb #db9a3796
@@ -135,7 +138,8 @@ def _made_up_conversion(fraction, executors, repeat, noise):
     rows = round(48_000*fraction)
     seconds = 6 + rows/(150*executors**.9)*noise
     steps = dict(spark_init=4., write_train=seconds - 4.5)
-    summary = dict(dataset_size_gb=rows*2.2e-4, cpu_seconds=.004*rows, part_files=3)
+    summary = dict(dataset_size_gb=rows*2.2e-4, cpu_seconds=.004*rows, part_files=3,
+        read_requests=3*rows, read_bytes=225_000*rows)
     return _made_up('conversion', fraction, rows, seconds, steps, summary, executors=executors, repeat=repeat)
 
 # %% ../nbs/47_records.ipynb #0032f56f
@@ -144,7 +148,8 @@ def _made_up_training(fraction, seed, noise):
     training = 10*rows/40*noise
     score = .3 + .1*np.log10(100*fraction)*noise
     summary = dict(images_per_second=40/noise, data_wait=.02*noise, test_accuracy=2*score, mean_iou=score,
-        mean_f1=1.4*score, epochs_completed=10, global_batch_size=16, test_samples=rows//2)
+        mean_f1=1.4*score, epochs_completed=10, global_batch_size=16, test_samples=rows//2,
+        test_plan=f'of {rows} patches')
     steps = dict(build_model=3., training=training, evaluation=.1*training)
     return _made_up('training', fraction, rows, 5 + sum(steps.values()), steps, summary, gpus=1, seed=seed)
 
@@ -179,6 +184,27 @@ def count_patches(
     "Rows per split of a metadata table."
     return storage.read_table(meta_url, columns=['split'])['split'].value_counts().to_dict()
 
+# %% ../nbs/47_records.ipynb #2721fa39
+_MAP_BYTES, _S1_BYTES = 1200, 58024                 # of a reference map; of a Sentinel-1 band
+_S2_BYTES = {10: 29196, 20: 7572, 60: 1172}         # of a Sentinel-2 band, by resolution in metres
+
+def archive_request(
+    bands,   # 'all', '10m', ... or names separated by commas
+):           # (objects read, bytes read) per patch, reference map included
+    "What one patch of the archive costs to read."
+    names = parse_bands(bands)
+    sizes = [_S1_BYTES if b in S1_BANDS else _S2_BYTES[BAND[b].resolution] for b in names]
+    return len(names) + 1, sum(sizes) + _MAP_BYTES
+
+# %% ../nbs/47_records.ipynb #051dbd1a
+def _requests(r):
+    "(reads, writes, bytes read) of a run. A training reads no archive."
+    if r['kind'] != 'conversion': return 0, 0, 0
+    n, (objects, size) = r['rows'] or 0, archive_request(r['params'].get('bands') or 'all')
+    s = r['summary']
+    written = sum(s.get(k) or 0 for k in ('part_files', 'parts', 'files'))
+    return s.get('read_requests', n*objects), written, s.get('read_bytes', n*size)
+
 # %% ../nbs/47_records.ipynb #ab78cf62
 def other_load(
     r,   # a row of load_runs
@@ -208,13 +234,20 @@ def data_share(
     return None if wait is None else 100*wait
 
 # %% ../nbs/47_records.ipynb #73f4019b
+def _writing(r):
+    "Seconds that a conversion spent writing."
+    return sum(v for k, v in r['steps'].items() if k.startswith('write_'))
+
+# %% ../nbs/47_records.ipynb #a5e4c84a
 def _conversion_columns(r):
     "What is measured of a conversion."
     s, n = r['summary'], r['rows'] or float('nan')
-    writing = sum(v for k, v in r['steps'].items() if k.startswith('write_')) or float('nan')
+    reads, _, size = _requests(r)
     return {
         'patches/s': n/r['seconds'],
-        'patches/s while writing': n/writing,
+        'patches/s while writing': n/(_writing(r) or float('nan')),
+        'reads a patch': reads/n,
+        'kB read a patch': size/n/1000,
         'store (GB)': s.get('dataset_size_gb'),
         'CPU ms a patch': 1000*s['cpu_seconds']/n if s.get('cpu_seconds') else None}
 
@@ -231,6 +264,19 @@ def _training_columns(r):
         'mean IoU': s.get('mean_iou'),
         'global batch': s.get('global_batch_size')}
 
+# %% ../nbs/47_records.ipynb #0dfde5c0
+def variant(
+    r,   # a row of load_runs
+) -> str:
+    "The options of a run that a batch may vary, in words."
+    full = {**DEFAULTS[r['kind']], **FORMER[r['kind']], **r['params']}
+    if r['kind'] == 'conversion':
+        return str(full['codec'])
+    weights, target = full['class_weights'], full.get('target', 'map')
+    words = [str(full['model']), full['loss'], f'class weights {weights:g}' if weights else '',
+             'augmented' if full['augment'] else '', 'labels' if target == 'labels' else '']
+    return ', '.join(filter(None, words))
+
 # %% ../nbs/47_records.ipynb #c4d0afa8
 def _table_row(r):
     "One run as a row of `runs_table`."
@@ -243,6 +289,8 @@ def _table_row(r):
         'replicas': r['gpus'],
         'seed': r['seed'],
         'repeat': r['repeat'],
+        'options': variant(r),
+        'simulated': {True: 'yes', False: 'no'}.get(r['simulated']),
         'status': 'resumed' if r['resumed'] and r['status'] == 'finished' else r['status'],
         'patches': r['rows'],
         'seconds': r['seconds'],
@@ -349,18 +397,6 @@ def speedups(
     groups = [list(g) for _, g in itertools.groupby(points, key=itemgetter('fraction'))]
     return pd.DataFrame([_speedup(p, g[0], by) for g in groups if len(g) > 1 for p in g])
 
-# %% ../nbs/47_records.ipynb #2721fa39
-_MAP_BYTES, _S1_BYTES = 1200, 58024                 # of a reference map; of a Sentinel-1 band
-_S2_BYTES = {10: 29196, 20: 7572, 60: 1172}         # of a Sentinel-2 band, by resolution in metres
-
-def archive_request(
-    bands,   # 'all', '10m', ... or names separated by commas
-):           # (objects read, bytes read) per patch, reference map included
-    "What one patch of the archive costs to read."
-    names = parse_bands(bands)
-    sizes = [_S1_BYTES if b in S1_BANDS else _S2_BYTES[BAND[b].resolution] for b in names]
-    return len(names) + 1, sum(sizes) + _MAP_BYTES
-
 # %% ../nbs/47_records.ipynb #77a38847
 PRICES = dict(          # US dollars
     core_hour=.05,
@@ -369,6 +405,15 @@ PRICES = dict(          # US dollars
     put_1000=.005,      # 1,000 writes to S3
     gb_month=.023)
 
+# %% ../nbs/47_records.ipynb #0deeef2e
+def request_dollars(
+    reads: int,      # requests
+    writes: int,
+    prices=PRICES,   # US dollars, the keys of PRICES
+) -> float:          # US dollars
+    "What S3 would bill for these requests."
+    return reads/1000*prices['get_1000'] + writes/1000*prices['put_1000']
+
 # %% ../nbs/47_records.ipynb #d396734a
 def _reserved(r):
     "(cores, GPUs) that a run kept for itself."
@@ -376,14 +421,6 @@ def _reserved(r):
         return (r['executors'] or 1)*(r['params'].get('core') or 1), 0
     cards = (r['gpus'] or 1) if r['profile']['host_info'].get('gpus') else 0
     return r['cores'] or 1, cards
-
-# %% ../nbs/47_records.ipynb #051dbd1a
-def _requests(r):
-    "(objects read, objects written, bytes read) of a run. A training reads no archive."
-    if r['kind'] != 'conversion': return 0, 0, 0
-    n, (objects, size) = r['rows'] or 0, archive_request(r['params'].get('bands') or 'all')
-    written = sum(r['summary'].get(k) or 0 for k in ('part_files', 'parts', 'files'))
-    return n*objects, written, n*size
 
 # %% ../nbs/47_records.ipynb #772e2b82
 def run_cost(
@@ -394,7 +431,7 @@ def run_cost(
     (cores, cards), (reads, writes, size) = _reserved(r), _requests(r)
     hours = r['seconds']/3600
     time = hours*(cores*prices['core_hour'] + cards*prices['gpu_hour'])
-    requests = reads/1000*prices['get_1000'] + writes/1000*prices['put_1000']
+    requests = request_dollars(reads, writes, prices)
     return {
         'core-hours reserved': cores*hours,
         'core-hours used': (r['summary'].get('cpu_seconds') or float('nan'))/3600,
@@ -403,6 +440,7 @@ def run_cost(
         'S3 writes': writes,
         'GB read': size/1e9,
         'store (GB)': r['summary'].get('dataset_size_gb'),
+        'requests ($)': requests,
         'cost ($)': time + requests}
 
 # %% ../nbs/47_records.ipynb #d6750e6b
@@ -484,10 +522,12 @@ def _speedup_sentence(what, r, base, by, unit):
 START_UP = ('Conversion of {shares} of the data: starting Spark takes longer than writing, '
             'so these runs say nothing about executors.')
 
-def _writing(r): return sum(v for k, v in r['steps'].items() if k.startswith('write_'))
-
-def _mostly_start_up(runs, kind):
-    "Fractions whose conversions spent less than half of their time writing."
+# %% ../nbs/47_records.ipynb #f5bbe514
+def mostly_start_up(
+    runs,    # rows of load_runs
+    kind,    # 'conversion' or 'training'
+) -> list:   # fractions, in order
+    "Fractions whose conversions spent less than half of their time writing; none of trainings."
     if kind != 'conversion': return []
     points = summarise(usable(runs, kind), lambda r: _writing(r)/r['seconds'], by=('fraction',))
     return [p['fraction'] for p in points if p['mean'] < .5]
@@ -500,7 +540,7 @@ def _shares_in_words(fractions):
 # %% ../nbs/47_records.ipynb #8ed195b0
 def _speedup_sentences(runs, kind, by, unit):
     "A sentence for each fraction and count, and one for the fractions that are mostly start-up."
-    small = _mostly_start_up(runs, kind)
+    small = mostly_start_up(runs, kind)
     said = [START_UP.format(shares=_shares_in_words(small))] if small else []
     table = speedups([r for r in runs if r['fraction'] not in small], kind, by)
     if table.empty: return said
@@ -512,11 +552,23 @@ def _speedup_sentences(runs, kind, by, unit):
 # %% ../nbs/47_records.ipynb #1934ce0a
 OWN_SPLIT = (' Each was scored on the test split of its own fraction ({low:,} to {high:,} patches), '
              'so a difference holds that of the test patches too.')
+SAME_TEST = ' All were scored on the same {n:,} test patches.'
 
-def _own_split(rows):
-    "What must be said when the scores of trainings come from test splits of different sizes."
+# %% ../nbs/47_records.ipynb #d0c9d6f2
+def same_test(
+    runs,     # trainings
+) -> bool:    # whether all were scored on the same patches
+    "Records say which test split was used; those of earlier versions say only how large it was."
+    splits = {r['summary'].get('test_plan') or r['summary'].get('test_samples') for r in runs}
+    return len(splits) == 1
+
+# %% ../nbs/47_records.ipynb #575f364d
+def _which_test(rows):
+    "On which patches the scores of trainings were reached."
     sizes = [r['summary']['test_samples'] for r in rows if r['summary'].get('test_samples')]
-    return OWN_SPLIT.format(low=min(sizes), high=max(sizes)) if len(set(sizes)) > 1 else ''
+    if not sizes: return ''
+    if same_test(rows): return SAME_TEST.format(n=sizes[0])
+    return OWN_SPLIT.format(low=min(sizes), high=max(sizes))
 
 # %% ../nbs/47_records.ipynb #6975bd7b
 def _score_sentences(runs):
@@ -531,14 +583,47 @@ def _score_sentences(runs):
         clear = abs(b['mean'] - a['mean']) > 2*np.hypot(a['sd'], b['sd'])
         end = '.' if clear else ', which is within the spread of the seeds.'
     return [f"Mean IoU: {a['mean']:.3f} with {100*a['fraction']:g} % and "
-            f"{b['mean']:.3f} with {100*b['fraction']:g} % of the data{end}{_own_split(rows)}"]
+            f"{b['mean']:.3f} with {100*b['fraction']:g} % of the data{end}{_which_test(rows)}"]
+
+# %% ../nbs/47_records.ipynb #d17ab1cd
+def by_variant(
+    runs,   # rows of load_runs, of one kind
+):          # list of (what to add to a label, rows): '' when all are alike
+    "Runs in groups of the same options."
+    groups = {}
+    for r in runs:
+        groups.setdefault(variant(r), []).append(r)
+    return [(f' ({name})' if len(groups) > 1 else '', rows) for name, rows in groups.items()]
 
 # %% ../nbs/47_records.ipynb #f75a5e67
+SIMULATED = '{runs} of simulated patches: times are real, scores say nothing about Europe.'
+
+def whose_patches(
+    runs,   # rows of load_runs
+):          # 'all simulated', 'of BigEarthNet', '3 of 9 runs simulated', ...
+    "Whether the patches of these runs are simulated, as far as their records say."
+    marks = [r['simulated'] for r in runs if not r['foreign']]
+    simulated, unknown = marks.count(True), marks.count(None)
+    if simulated and simulated == len(marks): return 'all simulated'
+    said = [f'{simulated} of {len(marks)} runs simulated'] if simulated else []
+    if unknown: said.append(f"not recorded for {counted(unknown, 'run', 'runs')}, older than the mark")
+    return ', '.join(said) or 'of BigEarthNet'
+
+# %% ../nbs/47_records.ipynb #86fc0b15
+def _patches_sentence(runs):
+    "The sentence about simulated patches, if there are any."
+    n = sum(bool(r['simulated']) for r in runs)
+    if n == 0: return []
+    return [SIMULATED.format(runs='All runs are' if n == len(runs) else f'{n} of {len(runs)} runs are')]
+
+# %% ../nbs/47_records.ipynb #90194a8e
 def conclusions(
     runs,   # rows of load_runs
 ):          # list of sentences
     "The sentences that the repeats of these records support."
-    said = _speedup_sentences(runs, 'conversion', 'executors', 'executors')
-    said += _speedup_sentences(runs, 'training', 'gpus', 'GPUs')
-    said += _score_sentences(runs)
-    return said or ['These records hold nothing to compare.']
+    said = []
+    for kind, by, unit in (('conversion', 'executors', 'executors'), ('training', 'gpus', 'GPUs')):
+        for name, rows in by_variant([r for r in runs if r['kind'] == kind]):
+            sentences = _speedup_sentences(rows, kind, by, unit) + _score_sentences(rows)
+            said += [f'{name.strip()} {sentence}'.strip() for sentence in sentences]
+    return [*_patches_sentence(runs), *(said or ['These records hold nothing to compare.'])]

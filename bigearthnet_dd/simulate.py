@@ -286,6 +286,7 @@ def _write_archive(out, patches, seed, workers, packed):
     storage.write_json(storage.join(out, MARK), dict(note=note, patches=patches, seed=seed, packed=packed))
     labels = write(plan, seed, out, workers)
     meta = plan.assign(labels=[labels[i] for i in range(patches)])[METADATA_COLUMNS]
+    meta.attrs['simulated'] = True
     storage.write_table(meta, storage.join(out, 'metadata.parquet'))    # last: the files are there
     return meta
 

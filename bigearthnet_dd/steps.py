@@ -19,12 +19,12 @@ from . import storage
 from .core import BenError, counted
 from .loading import Loader, make_dataset
 from .order import shard_slices
-from .scores import confusion_counts, presence
 from .model import quiet_keras
-from .model_folder import open_splits
+from .model_folder import open_splits, open_test
 from .nomenclature import IGNORE, nomenclature as classes_of
 from .patches import SPLITS, parse_bands
 from .store import array_columns, column_array
+from .targets import MAPS, TARGETS
 
 # %% ../nbs/40_steps.ipynb #897f9850
 def find_devices(
@@ -134,8 +134,9 @@ class TrainingData:
     "The three splits of a store, as one worker of a training reads them."
     def __init__(self,
         url: str,    # the store: folder or s3:// URL
-        options,     # batch, bands, nomenclature, seed, augment and cache, as `train` takes them
+        options,     # target, batch, bands, nomenclature, seed, augment and cache, as `train` takes them
         strategy,    # tf.distribute.Strategy
+        test=None,   # the store whose test split is used, default: this one's
     ):
         self.url, self.options, self.strategy = url, options, strategy
         self.worker, self.workers = worker_place()
@@ -144,7 +145,10 @@ class TrainingData:
         self.local_batch = self.global_batch//self.workers      # of which this worker reads so many
         self.info = open_splits(url)                           # split -> StoreInfo
         self.bands = choose_bands(options.bands, url, self.info['train'])
+        self.test_url = test or url
+        if test: self.info['test'] = open_test(test, self.bands)
         self.classes = classes_of(options.nomenclature)
+        self.target = TARGETS[options.target]
         self.steps = -(-self.info['train'].rows//self.global_batch)     # of an epoch, rounded up
         self.loaders = {}                                       # split -> Loader
         self.feeds = {}                                         # split -> what to iterate over
@@ -158,13 +162,22 @@ def choose_bands(wanted, url, info):
                        f"it holds {', '.join(info.bands)}.")
     return bands
 
+# %% ../nbs/40_steps.ipynb #d57e27ec
+@patch
+def store_of(self: TrainingData, split):
+    "The store that a split is read from."
+    return self.test_url if split == 'test' else self.url
+
+@patch(as_prop=True)
+def simulated(self: TrainingData): return any(info.simulated for info in self.info.values())
+
 # %% ../nbs/40_steps.ipynb #cd48959d
 @patch
 def dataset_of(self: TrainingData, split, train, state=None):
     "A split's tf.data.Dataset for this worker: raw values, full batches."
     options = self.options
-    return make_dataset(self.url, split, self.local_batch,
-        bands=self.bands, nomenclature=options.nomenclature,
+    return make_dataset(self.store_of(split), split, self.local_batch,
+        bands=self.bands, nomenclature=options.nomenclature, target=options.target,
         shuffle=train, seed=options.seed, augment=train and options.augment,
         shard=(self.worker, self.workers), normalise=False, pad=True,
         cache=options.cache, state=state)
@@ -176,7 +189,7 @@ def distribute(self: TrainingData, dataset):
     import tensorflow as tf
     n, c = self.local_batch, len(self.bands)
     def with_shapes(x, y):
-        return tf.ensure_shape(x, (n, 120, 120, c)), tf.ensure_shape(y, (n, 120, 120))
+        return tf.ensure_shape(x, (n, 120, 120, c)), tf.ensure_shape(y, (n, *self.target.shape))
     dataset = dataset.map(with_shapes)
     if self.replicas == 1: return dataset.prefetch(2)
     return self.strategy.distribute_datasets_from_function(
@@ -276,7 +289,7 @@ def gathered_places(
     for row in np.flatnonzero(np.concatenate(masks))[order]:
         step, in_step = divmod(int(row), self.global_batch)
         worker, in_batch = divmod(in_step, self.local_batch)
-        loader = Loader(self.url, split, self.local_batch, bands=self.bands, shuffle=False,
+        loader = Loader(self.store_of(split), split, self.local_batch, bands=self.bands, shuffle=False,
                         shard=(worker, self.workers), normalise=False, pad=True)
         places += places_in_store(loader, 0, step, [in_batch])
     return places
@@ -325,7 +338,7 @@ def clip_gradients(
     return [g*tf.cast(limit/tf.maximum(norm, limit), g.dtype) for g in grads]
 
 # %% ../nbs/40_steps.ipynb #f251d092
-def _gradients(model, optimizer, terms, classes, xla):
+def _gradients(model, optimizer, terms, classes, xla, target):
     "Function (x, y, denominator) -> this replica's loss, numerators (N, K), gradients, confusion counts."
     import tensorflow as tf
     def gradients(x, y, den):
@@ -335,7 +348,7 @@ def _gradients(model, optimizer, terms, classes, xla):
             loss = tf.reduce_sum(tf.math.divide_no_nan(tf.reduce_sum(num, 0), den))
             scaled = optimizer.scale_loss(loss)
         grads = tape.gradient(scaled, model.trainable_variables)
-        return loss, num, grads, confusion_counts(y, tf.argmax(logits, -1, tf.int32), classes)
+        return loss, num, grads, target.counts(y, logits, classes)
     return tf.function(gradients, jit_compile=True) if xla else gradients
 
 # %% ../nbs/40_steps.ipynb #4e7ddcbe
@@ -346,14 +359,15 @@ def make_train_step(
     classes: int,       # number of classes
     clip: float = 0.,   # limit of the gradient's global norm, 0 for none
     xla: bool = False,  # compile the forward and backward pass with XLA
+    target = MAPS,      # of `targets.TARGETS`
 ):                      # function (x, y, stop) -> dict: loss, totals, den, norm, stop, cm, num (per patch)
     "A compiled training step. Loss, totals and counts are global."
     import tensorflow as tf
-    gradients = _gradients(model, optimizer, terms, classes, xla)
-    k = _number_of_terms(terms, classes)
+    gradients = _gradients(model, optimizer, terms, classes, xla, target)
+    k = _number_of_terms(terms, classes, target)
     def replica_step(x, y, stop):
         context = tf.distribute.get_replica_context()
-        _, den = terms(y, tf.zeros((*y.shape, classes)))      # does not depend on the logits
+        _, den = terms(y, target.zero_logits(y, classes))      # does not depend on the logits
         shared = context.all_reduce('sum', tf.concat([tf.reduce_sum(den, 0), [stop]], 0))
         loss, num, grads, cm = gradients(x, y, shared[:k])
         grads = context.all_reduce('sum', grads)
@@ -365,9 +379,10 @@ def make_train_step(
     return tf.function(lambda x, y, stop: strategy.run(replica_step, (x, y, stop)))
 
 # %% ../nbs/40_steps.ipynb #33741240
-def _number_of_terms(terms, classes):
+def _number_of_terms(terms, classes, target):
     "K: how many terms a loss is the sum of."
-    num, _ = terms(np.full((1, 1, 1), IGNORE), np.zeros((1, 1, 1, classes), 'f'))
+    y = np.full((1, *target.shape), IGNORE)
+    num, _ = terms(y, target.zero_logits(y, classes))
     return len(num[0])
 
 # %% ../nbs/40_steps.ipynb #ae831564
@@ -378,28 +393,16 @@ def local(
     "This host's first copy of a result."
     return np.asarray(strategy.experimental_local_results(value)[0])
 
-# %% ../nbs/40_steps.ipynb #a4ca49ba
-def _per_patch(y, logits, classes):
-    "(N, 2 + 3*classes): labeled pixels, correct pixels, classes present, predicted share, ranking score."
-    import tensorflow as tf
-    def count(mask): return tf.reduce_sum(tf.cast(mask, tf.float32), (1, 2))
-    share, score = presence(logits)
-    known = y != IGNORE
-    hit = tf.cast(y, tf.int32) == tf.argmax(logits, -1, tf.int32)
-    present = tf.reduce_max(tf.one_hot(tf.cast(y, tf.int32), classes), (1, 2))     # 255 gives a row of zeros
-    pixels = tf.stack([count(known), count(known & hit)], 1)
-    return tf.concat([pixels, present, share, score], 1)
-
 # %% ../nbs/40_steps.ipynb #4310aa6d
-def _counts(model, terms, classes, xla):
+def _counts(model, terms, classes, xla, target):
     "Function (x, y) -> [numerators, denominators, confusion counts] of this replica, and a row a patch."
     import tensorflow as tf
     def count(x, y):
         logits = model(x, training=False)
         num, den = terms(y, logits)
-        cm = confusion_counts(y, tf.argmax(logits, -1, tf.int32), classes)
+        cm = target.counts(y, logits, classes)
         sums = [tf.reduce_sum(num, 0), tf.reduce_sum(den, 0), tf.cast(cm, tf.float32)]
-        return sums, _per_patch(y, logits, classes)
+        return sums, target.rows(y, logits, classes)
     return tf.function(count, jit_compile=True) if xla else count
 
 # %% ../nbs/40_steps.ipynb #a8f011eb
@@ -408,10 +411,11 @@ def make_test_step(
     terms,                 # from `loss_terms`
     classes: int,          # number of classes
     xla: bool = False,     # compile the forward pass and the counting with XLA
-):                         # function (x, y) -> dict: totals, den, cm, rows (N of all workers, 2 + 3*classes)
+    target = MAPS,         # of `targets.TARGETS`
+):                         # function (x, y) -> dict: totals, den, cm, rows (N of all workers, ...)
     "A compiled evaluation step. Everything it returns is global."
     import tensorflow as tf
-    count = _counts(model, terms, classes, xla)
+    count = _counts(model, terms, classes, xla, target)
     def replica_step(x, y):
         context = tf.distribute.get_replica_context()
         sums, rows = count(x, y)
@@ -425,17 +429,17 @@ class EpochSums:
     "What the steps of an epoch add up to."
     totals: np.ndarray        # (K,): numerators of the loss's K terms
     den: np.ndarray           # (K,): their denominators
-    cm: np.ndarray            # int64 (classes, classes): labeled pixels by reference and predicted class
+    cm: np.ndarray            # int64: counts of right and wrong answers, see `targets`
     seconds: float = 0.       # time of these steps
     wait: float = 0.          # of which waiting for a batch
     images: int = 0           # patches, padding left out
-    rows: np.ndarray = None   # (patches, 2 + 3*classes): see `make_test_step`, None in training
+    rows: np.ndarray = None   # (patches, ...): see `targets`, None in training
 
     @classmethod
-    def zeros(cls, loss, classes):
+    def zeros(cls, loss, classes, target=MAPS):
         "Nothing yet, for a loss such as 'ce+dice'."
         k = len(loss.split('+'))
-        return cls(np.zeros(k), np.zeros(k), np.zeros((classes, classes), np.int64))
+        return cls(np.zeros(k), np.zeros(k), target.no_counts(classes))
 
 # %% ../nbs/40_steps.ipynb #852bb2ea
 @patch

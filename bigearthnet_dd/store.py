@@ -299,6 +299,7 @@ def _footer(f, with_ids):
     ids = parquet.read(['patch_id'], use_threads=False)['patch_id'].to_pylist() if with_ids else None
     return _Footer(f.size(), groups, plan, _codecs_in(meta), ids)
 
+# %% ../nbs/23_store.ipynb #123a904d
 def _codecs_in(meta):
     "The codec of each column of the first row group."
     if not meta.num_row_groups: return {}
@@ -352,11 +353,13 @@ def check_parts(
     if ids is not None: _check_twice(url, [i for part in parts for i in ids[part['name']]])
     return _joined(codecs)
 
+# %% ../nbs/23_store.ipynb #821a1ff6
 def _check_twice(url, ids):
     "Raises StoreError when a patch_id occurs more than once."
     twice = len(ids) - len(set(ids))
     if twice: raise StoreError(f"'{url}': {twice} patch_ids occur more than once.")
 
+# %% ../nbs/23_store.ipynb #5ddaab17
 def _joined(codecs):
     "The codecs of all files as one dict: column -> codec, several with commas."
     columns = {name: set() for found in codecs for name in found}
@@ -448,6 +451,8 @@ class StoreInfo:
     schema: dict       # as of `store_schema`
     manifest: dict     # everything
     @property
+    def simulated(self): return bool(self.manifest['options'].get('simulated'))    # patches of no satellite
+    @property
     def files(self): return [storage.join(self.url, part['name']) for part in self.parts]
     @property
     def bytes(self): return sum(part['bytes'] for part in self.parts)
@@ -528,5 +533,5 @@ def example_store(
         url = storage.join(root, split)
         rows = _example_rows(n, bands, [seed, k])
         part = write_part(storage.join(url, 'part-00000.parquet'), rows, bands, 'example', row_group_rows)
-        finish_split(url, [part], bands, 'example')
+        finish_split(url, [part], bands, 'example', options=dict(simulated=True))
     return str(root)

@@ -312,6 +312,7 @@ def spark_task(
     seen,             # accumulator for the records
 ):                    # iterator of the names of reported parts; raises BenError when the conversion has ended
     "Convert the parts of one task and report each, none after one that was given up."
+    _use_environment(settings.get('env', {}))      # the lease may lie on S3
     given_up = False
     for part in parts:
         if given_up:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from .core import BenError, cpu_count
-from .images import MEMORY
+from .memory import MEMORY
 from .loading import Loader
 
 # %% ../nbs/35_torch.ipynb #8fe74e0a
@@ -22,7 +22,7 @@ def as_tensors(
         return {name: as_tensors(part) for name, part in batch.items()}
     if isinstance(batch, (tuple, list)):
         return tuple(as_tensors(part) for part in batch)
-    if batch.dtype.kind == 'U':
+    if batch.dtype.kind in 'UTSO':
         return batch.tolist()                    # patch_ids stay words
     tensor = torch.from_numpy(batch)
     return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor

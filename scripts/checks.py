@@ -19,7 +19,8 @@ from pathlib import Path
 root = Path(__file__).resolve().parent.parent
 bin_dir = Path(sys.executable).parent
 LIB = 'bigearthnet_dd'
-TEST_TOOLS = ('testing', 'benchmark', 'measure')     # modules that may use what only developers install
+# modules that may use what only developers install
+TEST_TOOLS = ('testing', 'benchmark', 'benchmark_loading', 'measure')
 BROUGHT_BY_USERS = {'torch': {'torch'}}              # module -> what nobody but its users installs
 BINARY = ('.png', '.parquet', '.keras', '.gz')
 

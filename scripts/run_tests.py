@@ -4,7 +4,7 @@ usage: run_tests.py [FLAG ...]     runs the notebooks' cells under these flags t
 
 ONLY=PATTERN        tests only notebooks whose name matches the pattern
 NB_WORKERS=N        tests N notebooks at a time (one more than there are cores)
-build/tests/NAME.log    what a notebook printed, and the seconds of each cell
+build/tests/NAME.log    what a notebook printed, and the seconds and CPU seconds of each cell
 build/tests/times.json  the seconds and CPU seconds of each notebook; the next run begins with the longest
 """
 import atexit
@@ -83,17 +83,24 @@ def known_times():
     return json.loads(path.read_text()) if path.exists() else {}
 
 
+def cpu_seconds():
+    "CPU seconds of this process and of those that it has started and seen ending."
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
+
+
 def time_cells():
-    "Let every cell leave a line in the log: its seconds and its first line of code."
+    "Let every cell leave a line in the log: its seconds, its CPU seconds and its first line of code."
     from execnb.shell import CaptureShell
     untimed = CaptureShell.cell
     def cell(self, cell, *args, **kwargs):
-        start = time.time()
+        start, used = time.time(), cpu_seconds()
         try:
             return untimed(self, cell, *args, **kwargs)
         finally:
             code = [line for line in cell.source.splitlines() if line and not line.startswith('#|')]
-            print(f'[{time.time() - start:6.2f} s] {code[0][:90] if code else ""}', flush=True)
+            took = f'{time.time() - start:6.2f} s {cpu_seconds() - used:6.2f} CPU s'
+            print(f'[{took}] {code[0][:90] if code else ""}', flush=True)
     CaptureShell.cell = cell
 
 
@@ -165,6 +172,32 @@ def guard(notebook, log, flags, report):
     report.write_text(json.dumps(dict(code=code, left=left, cpu=used.ru_utime + used.ru_stime)))
 
 
+SLOW_CHECKS = {     # what is built from the checkout, too slow for `make check`
+    'the package builds, and twine has nothing against it': ['scripts/check_package.py'],
+    'the site builds; its links lead somewhere': ['scripts/docs.py', '--check'],
+}
+
+
+class CheckTest:
+    "One of SLOW_CHECKS that is running."
+    def __init__(self, name):
+        self.name, self.start = name, time.time()
+        self.log = build/f'{Path(SLOW_CHECKS[name][0]).stem}.log'
+        with open(self.log, 'wb') as file:
+            self.program = subprocess.Popen([sys.executable, *SLOW_CHECKS[name]], stdout=file, stderr=file)
+
+    def is_alive(self):
+        "Whether it is still running."
+        return self.program.poll() is None
+
+    def result(self):
+        "(problems as lines, None): everything it printed when it failed; what it skipped is told here."
+        said = self.log.read_text(errors='replace').splitlines()
+        skipped = [line for line in said if line.startswith('SKIPPED')]
+        print(*skipped, sep='\n', end='\n'*bool(skipped), flush=True)
+        return said*bool(self.program.returncode), None
+
+
 class NotebookTest:
     "A notebook that is being tested in a process of its own."
     def __init__(self, notebook, flags):
@@ -177,6 +210,10 @@ class NotebookTest:
         self.process = multiprocessing.get_context('fork').Process(target=guard, args=arguments)
         self.process.start()
 
+    def is_alive(self):
+        "Whether it is still running."
+        return self.process.is_alive()
+
     def result(self):
         "(problems as lines, CPU seconds): the end of its output when a cell failed, what it left running."
         if not self.report.exists():
@@ -186,7 +223,7 @@ class NotebookTest:
         lines = []
         if report['code']:
             said = self.log.read_text(errors='replace').strip().splitlines()
-            said = [line for line in said if not re.match(r'\[ *[\d.]+ s\]', line)]
+            said = [line for line in said if not re.match(r'\[ *[\d.]+ s .*CPU s\]', line)]
             lines += said[-40:] or [f'the process ended with exit code {report["code"]}']
         return lines + [f'left running: {command}' for command in report['left']], report['cpu']
 
@@ -261,20 +298,28 @@ def workers():
     return int(os.environ.get('NB_WORKERS', len(os.sched_getaffinity(0)) + 1))
 
 
-def run_notebooks(flags):
-    "Test the notebooks; yields (name, problems, seconds, CPU seconds) as they end."
+def remember(took, test, seconds, cpu):
+    "Keep what a notebook took, for the order of the next run."
+    took[test.name] = dict(seconds=round(seconds, 1), cpu=round(cpu, 1))
+    (build/'times.json').write_text(json.dumps(took, indent=1))
+
+
+def run_tests(flags):
+    "The slow checks beside the notebooks; yields (name, problems, seconds, CPU seconds) as they end."
+    build.mkdir(parents=True, exist_ok=True)
+    running = [CheckTest(name) for name in SLOW_CHECKS]
     wait = share_spark_classes()
     load_libraries()
     wait()
-    waiting, running, took, spoke = list(filter(can_run, chosen_notebooks())), [], known_times(), time.time()
+    waiting, took, spoke = list(filter(can_run, chosen_notebooks())), known_times(), time.time()
     while waiting or running:
         while waiting and len(running) < workers():
             running.append(NotebookTest(waiting.pop(0), flags))
-        for test in [t for t in running if not t.process.is_alive()]:
+        for test in [t for t in running if not t.is_alive()]:
             running.remove(test)
             seconds, (problems, cpu) = time.time() - test.start, test.result()
-            took[test.name] = dict(seconds=round(seconds, 1), cpu=round(cpu, 1))
-            (build/'times.json').write_text(json.dumps(took, indent=1))
+            if cpu is not None:
+                remember(took, test, seconds, cpu)
             yield test.name, problems, seconds, cpu
             spoke = time.time()
         if show_running(running, time.time() - spoke):
@@ -337,30 +382,13 @@ def set_environment():
         os.environ.setdefault('BEN_REAL_DATA', str(real))
 
 
-SLOW_CHECKS = {     # too slow for `make check`
-    'the package builds, and twine has nothing against it': ['scripts/check_package.py'],
-    'the site builds; its links lead somewhere': ['scripts/docs.py', '--check'],
-}
-
-def run_slow_checks():
-    "What is built from the checkout; yields (name, problems, seconds, None) for each."
-    for name, words in SLOW_CHECKS.items():
-        start = time.time()
-        done = subprocess.run([sys.executable, *words], capture_output=True, text=True)
-        said = (done.stdout + done.stderr).splitlines()
-        for line in said:
-            if line.startswith('SKIPPED'):
-                print(line, flush=True)
-        yield name, said if done.returncode else [], time.time() - start, None
-
-
 def main(flags):
     os.chdir(root)
     set_environment()
     before, place = outside(), private_places()
     try:
-        notebooks, left = run_notebooks(flags), nothing_left(before, place)
-        return report(itertools.chain(run_checks(), run_slow_checks(), notebooks, left))
+        tests, left = run_tests(flags), nothing_left(before, place)
+        return report(itertools.chain(run_checks(), tests, left))
     except KeyboardInterrupt:                      # the guards end what they have started
         for guarding in multiprocessing.active_children():
             guarding.join()
