@@ -207,22 +207,24 @@ def _windows(patches):
 
 def _frames_of(patches): return [p for places in patches for p in places if p.frame]
 
-def _announced(patches, opened):
+def _announced(patches, opened, pool):
     "The same patches; each window is announced while the one before it is read."
     windows = _windows(patches)
     for i, window in enumerate(windows):
         for later in windows[i + (i > 0):i + 2]:
-            _announce(_frames_of(later), opened)
+            pool.submit(_announce, _frames_of(later), opened)
         yield from window
 
 # %% ../nbs/26_reading.ipynb #fb761ab0
 def _read_files(patches):
     "What the places of patches hold, for places on a file system."
     opened = _open_packed(itertools.chain.from_iterable(patches))
+    pool = ThreadPoolExecutor(1)
     try:
         read = functools.partial(_read_patch, opened=opened)
-        yield from _read_in_order(read, _announced(patches, opened))
+        yield from _read_in_order(read, _announced(patches, opened, pool) if opened else patches)
     finally:
+        pool.shutdown(cancel_futures=True)
         for fd in opened.values():
             os.close(fd)
 
