@@ -14,14 +14,14 @@ root = Path(__file__).resolve().parent.parent
 LIB = 'bigearthnet_dd'
 CHAPTERS = {            # first number -> name, colour
     0: ('foundations', '#8d99ae'),
-    9: ('the archive', '#3a7d44'),
-    20: ('the record', '#8a6d3b'),
-    23: ('store and\nconversion', '#1f6f8b'),
-    30: ('loading', '#3366aa'),
-    36: ('network and\ntraining', '#7b4b94'),
-    46: ('experiments\nand report', '#b5493a'),
-    54: ('benchmark', '#c07f1d'),
-    57: ('command line', '#555555'),
+    10: ('the archive', '#3a7d44'),
+    21: ('the record', '#8a6d3b'),
+    24: ('store and\nconversion', '#1f6f8b'),
+    31: ('loading', '#3366aa'),
+    40: ('network and\ntraining', '#7b4b94'),
+    58: ('experiments\nand report', '#b5493a'),
+    69: ('benchmark', '#c07f1d'),
+    74: ('command line', '#555555'),
 }
 
 

@@ -38,11 +38,11 @@ SYSTEM_TEMP = Path(tempfile.gettempdir())
 
 LONGEST = (         # in a fresh checkout these begin; later `times.json` knows better
     'drills/training', 'runs/benchmark', 'drills/conversion', 'drills/packing', 'drills/packed',
-    'drills/batches', '44_train', 'tutorials/published', 'drills/installing', 'tutorials/frameworks',
-    'drills/places', '25_cluster', '13_packing',
-    'tutorials/bucket', '40_steps', '19_check', 'drills/loading', 'drills/storage', '37_scores', '45_predict',
-    'runs/training', '49_jobs', 'drills/disks', '53_demo', 'drills/cluster', 'drills/leftovers',
-    '55_benchmark', 'drills/options', '29_convert', '33_loading', '16_simulate', '27_task')
+    'drills/batches', '53_train', 'tutorials/published', 'drills/installing', 'tutorials/frameworks',
+    'drills/places', '26_cluster', '14_packing',
+    'tutorials/bucket', '45_steps', '20_check', 'drills/loading', 'drills/storage', '41_scores', '57_predict',
+    'runs/training', '62_jobs', 'drills/disks', '68_demo', 'drills/cluster', 'drills/leftovers',
+    '71_benchmark', 'drills/options', '30_convert', '37_loading', '17_simulate', '28_task')
 
 
 def chosen_notebooks():
