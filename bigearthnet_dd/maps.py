@@ -251,7 +251,7 @@ class Mosaic:
     tile: str                # such as '33UUP'
     kind: str = '19'         # nomenclature
     row: int = None          # of patches, that is being filled
-    strip: object = field(default=None, repr=False)    # (bands, 120, 10980)
+    strip: np.ndarray = field(default=None, repr=False)    # (bands, 120, 10980)
     dst: object = field(default=None, repr=False)      # rasterio dataset
 
 # %% ../nbs/55_maps.ipynb #54aeb2d5
@@ -300,7 +300,7 @@ def publish(
 ):               # raises StorageError
     "Write a file whole, without holding it in memory where `url` is local."
     with open(path, 'rb') as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        storage.write_bytes(url, content)
+        storage.write_bytes(url, content)    # type: ignore[arg-type]  # any buffer will do
 
 def write_mosaics(
     urls: dict,    # layer -> where
@@ -313,7 +313,7 @@ def write_mosaics(
     with tempfile.TemporaryDirectory() as tmp:
         paths = {layer: os.path.join(tmp, f'{layer}.tif') for layer in urls}
         with ExitStack() as open_files:
-            files = {layer: Mosaic(path, layer, tile, kind) for layer, path in paths.items()}
+            files: dict = {layer: Mosaic(path, layer, tile, kind) for layer, path in paths.items()}
             for file in files.values():
                 open_files.enter_context(file)
             for column, row, layers in patches:

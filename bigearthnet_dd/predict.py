@@ -27,7 +27,7 @@ from .nomenclature import nomenclature as classes_of
 from .patches import parse_bands
 from .results import PARTS, TABLE, Results, check_results, file_columns, files_in, plan_files
 from .results import what_was_asked
-from .sources import about, open_source, read_scenes
+from .sources import Source, about, open_source, read_scenes
 
 # %% ../nbs/57_predict.ipynb #c4415cd8
 def bands_in_order(text):
@@ -78,7 +78,7 @@ def check_network(
 @dataclass
 class Job:
     "What is to be done, with what, and where."
-    source: object      # Source
+    source: Source
     net: object         # keras.Model
     info: dict          # bands, nomenclature, target
     layers: tuple       # of `maps.LAYERS`, or ('labels',)
