@@ -11,7 +11,8 @@ import logging, os, sys
 from contextlib import contextmanager
 import numpy as np
 from .core import BenError
-from .patches import BAND, parse_bands
+from .order import ordered_bands
+from .patches import BAND
 
 # %% ../nbs/40_model.ipynb #edbea461
 def quiet_keras():   # the module keras
@@ -44,7 +45,7 @@ def _input(bands, size, stats=None):
     if isinstance(bands, int):
         x = keras.Input((size, size, bands), name='normalised')
         return x, x
-    bands = parse_bands(bands)
+    bands = ordered_bands(bands)
     mean, std = stats or band_stats(bands)
     scale, offset = [1/s for s in std], [-m/s for m, s in zip(mean, std)]
     inp = keras.Input((size, size, len(bands)), name='bands')

@@ -22,7 +22,8 @@ from .order import shard_slices
 from .model import quiet_keras
 from .model_folder import open_splits, open_test
 from .nomenclature import IGNORE, nomenclature as classes_of
-from .patches import SPLITS, parse_bands
+from .order import ordered_bands
+from .patches import SPLITS
 from .store import array_columns, column_array
 from .targets import MAPS, TARGETS
 
@@ -156,7 +157,7 @@ class TrainingData:
 # %% ../nbs/45_steps.ipynb #0154e8a8
 def choose_bands(wanted, url, info):
     "The bands to train on, raises BenError when the store lacks one."
-    bands = tuple(info.bands if wanted in (None, '') else parse_bands(wanted))
+    bands = tuple(info.bands if wanted in (None, '') else ordered_bands(wanted))
     if missing := [b for b in bands if b not in info.bands]:
         raise BenError(f"--bands: the store '{url}' has no {', '.join(missing)}; "
                        f"it holds {', '.join(info.bands)}.")
