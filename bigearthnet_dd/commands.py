@@ -112,7 +112,10 @@ def fits(
     "Whether a parameter may have this value."
     if get_origin(anno) is list:
         item, = get_args(anno)
-        return isinstance(value, (list, tuple)) and all(fits(v, item) for v in value)
+        if not isinstance(value, (list, tuple)):
+            return False
+        may_be_empty = item in (str, Switch)
+        return all(fits(v, item) for v in value) and (len(value) > 0 or may_be_empty)
     base, rules = type_and_rules(anno)
     if base is str and not isinstance(value, str):
         return not rules          # a table or a path in place of a URL: the function knows better
@@ -215,6 +218,9 @@ class CommandParser(argparse.ArgumentParser):
     "argparse that takes underscores for hyphens and says one sentence when something is wrong."
     def parse_known_args(self, args=None, namespace=None):
         words = [with_hyphens(w) for w in (sys.argv[1:] if args is None else args)]
+        for word in words:
+            if re.fullmatch(r'--[\w-]+=--', word):     # argparse would take it for no value at all
+                self.error(f"{word[:-3]}: expected a value, got '--'.")
         return super().parse_known_args(words, namespace)
 
     def error(self, message):

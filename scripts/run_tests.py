@@ -3,6 +3,7 @@
 usage: run_tests.py [FLAG ...]     runs the notebooks' cells under these flags too (for example: slow)
 
 ONLY=PATTERN        tests only notebooks whose name matches the pattern
+RANDOM=1            property tests draw new examples, instead of the same in every run
 NB_WORKERS=N        tests N notebooks at a time (two more than there are cores)
 build/tests/NAME.log    what a notebook printed, and the seconds and CPU seconds of each cell
 build/tests/times.json  the seconds and CPU seconds of each notebook; the next run begins with the longest
@@ -283,10 +284,18 @@ LIBRARIES = (
     'nbdev.test')
 
 
+def choose_examples():
+    "Hypothesis tries the same examples in every run: what passed once passes elsewhere. RANDOM=1 draws others."
+    from hypothesis import settings
+    settings.register_profile('same', derandomize='RANDOM' not in os.environ)
+    settings.load_profile('same')
+
+
 def load_libraries():
     "Import what many notebooks need: the forked processes have it. None of it may start working here."
     for name in LIBRARIES:
         importlib.import_module(name)
+    choose_examples()
     from bigearthnet_dd.model import quiet_keras
     quiet_keras()
     import tensorflow  # noqa: F401
