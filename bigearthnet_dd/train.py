@@ -28,7 +28,7 @@ from .model_file import load_model, model_bytes
 from .model_folder import ModelFolder
 from .own_model import ModelName, short_name
 from .scene_report import REPORTS
-from .start import Layers, Start, check_start_on
+from .start import Layers, Start
 from .model_report import (
     TensorBoardWriter, data_notes, git_commit, model_card, scores_in_words, training_summary, write_report)
 from .profiling import Profiler
@@ -36,7 +36,7 @@ from .steps import EpochSums, TrainingData, device_errors, local, worker_place
 from .targets import TARGETS
 from .training_setup import (
     Depth, Kind, Loss, Monitor, Norm, Precision, Schedule, TargetName, Warmup, check_inputs, default_folder,
-    prepare, record_of, refuse_busy)
+    of_choice, prepare, record_of, refuse_busy, say_begin)
 
 # %% ../nbs/53_train.ipynb #d8b65f28
 @dataclass
@@ -251,6 +251,7 @@ def describe(self: Trainer):
         plan=data.info['train'].fingerprint,
         epoch=self.position.epoch + 1,
         simulated=data.simulated,
+        where=self.options.where,
         **self.position.origin)
 
 # %% ../nbs/53_train.ipynb #1c697813
@@ -406,23 +407,18 @@ def _facts(trainer, devices):
         workers=data.workers,
         devices=', '.join(devices),
         commit=git_commit(),
-        notes=data_notes(data.simulated, data.options.test_data),
+        notes=data_notes(data.simulated, data.options.test_data, data.options.where),
         versions=trainer.profiler.data['versions'])
 
 # %% ../nbs/53_train.ipynb #0588afe8
-def _say_begin(url, info, options):
-    "One sentence at once: TensorFlow takes seconds to load."
-    rows, epochs = counted(info['train'].rows), counted(options.epochs, 'epoch', 'epochs')
-    name = short_name(options.model)
-    say(f"Training {name} on {rows} of '{url}', at most {epochs}; loading TensorFlow ...")
-
 def _say_result(trainer, metrics):
     "One sentence at the end."
     epochs = counted(len(trainer.position.history), 'epoch', 'epochs')
     rows = counted(trainer.data.info['train'].rows)
     tested = counted(metrics['patches'], 'test patch', 'test patches')
     name = short_name(trainer.options.model)
-    say(f'Trained {name} for {epochs} on {rows}: {scores_in_words(metrics)} on {tested}. '
+    chosen = of_choice(trainer.options.where)
+    say(f'Trained {name} for {epochs} on {rows}: {scores_in_words(metrics)} on {tested}{chosen}. '
         f'It is in {trainer.folder.url}')
 
 # %% ../nbs/53_train.ipynb #7f63a7b4
@@ -441,7 +437,7 @@ def _train(trainer, devices):
         training_summary(data, trainer.network.model, devices, trainer.position, metrics),
         plan=data.info['train'].fingerprint, commit=facts['commit'], precision=options.precision,
         target=options.target, model=short_name(options.model), strategy=type(data.strategy).__name__,
-        simulated=data.simulated, test_plan=data.info['test'].fingerprint,
+        simulated=data.simulated, where=options.where, test_plan=data.info['test'].fingerprint,
         **trainer.position.origin)
     if trainer.chief:
         _say_result(trainer, metrics)
@@ -457,9 +453,8 @@ def _train_alone(data, out, callbacks, devices, **options):
     if chief:
         refuse_busy(out)
     info = check_inputs(url, out, options, chief)
-    check_start_on(options, out, url, info['train'])
     if chief and not options.quiet:
-        _say_begin(url, info, options)
+        say_begin(url, info, options)
     folder = ModelFolder(out)
     devices, data, checkpoints, setup = prepare(url, folder, options, devices)
     lease = Lease(storage.join(out, '.lock'), 'training') if chief else contextlib.nullcontext()
@@ -482,6 +477,7 @@ def train(
     enable_lr_scaling: bool = False,  # multiply the learning rate by the replicas, with a warm-up
     p_name: FileName = 'train',       # name of the profile: profile/{p_name}_profile.json
     bands: str = None,                # 10m, 20m, all, B02,B03,... (default: the bands of the store)
+    where: str = None,                # only patches of the store for which this holds: "month in (6, 7, 8)"
     nomenclature: Kind = '19',        # classes: 45 are the 44 CLC classes and unlabeled
     target: TargetName = 'map',       # what is learned: a map, or the labels of a patch (its classes)
     model: ModelName = None,          # network, also your own (default: unet for maps, resnet50 for labels)
