@@ -8,9 +8,7 @@ __all__ = ['NOT_FINITE', 'STOPPED', 'LOSSES', 'SPEED', 'Trainer', 'Stopped', 'tr
 # %% ../nbs/53_train.ipynb #70965018
 import contextlib
 import functools
-import signal
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -36,7 +34,7 @@ from .steps import EpochSums, TrainingData, device_errors, local, worker_place
 from .targets import TARGETS
 from .training_setup import (
     Depth, Kind, Loss, Monitor, Norm, Precision, Schedule, TargetName, Warmup, check_inputs, default_folder,
-    of_choice, prepare, record_of, refuse_busy, say_begin)
+    note_sigterm, of_choice, prepare, record_of, refuse_busy, say_begin)
 
 # %% ../nbs/53_train.ipynb #d8b65f28
 @dataclass
@@ -362,20 +360,6 @@ def report(
         write_report(self.folder, self.writer, metrics, figures, card, at.epoch)
     return metrics
 
-# %% ../nbs/53_train.ipynb #94ceeeae
-@contextlib.contextmanager
-def _note_sigterm(trainer):
-    "Note SIGTERM while the block runs (main thread only)."
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    def note(*_): trainer.stop_asked = True
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
 # %% ../nbs/53_train.ipynb #11fd8222
 def _assemble(data, checkpoints, devices, profiler, callbacks):
     "A Trainer, made in steps that the record times."
@@ -426,7 +410,7 @@ def _train(trainer, devices):
     "Train, evaluate and report. Returns the profile."
     data, profiler, options = trainer.data, trainer.profiler, trainer.options
     lost = device_errors(options, data.worker, data.workers, trainer.checkpoints.url)
-    with _note_sigterm(trainer), lost:
+    with note_sigterm(trainer), lost:
         trainer.run(options.resume)
         with profiler.step('evaluation') as step:
             trainer.restore_best()

@@ -4,10 +4,12 @@
 
 # %% auto #0
 __all__ = ['Kind', 'TargetName', 'Norm', 'Precision', 'Schedule', 'Monitor', 'Loss', 'Depth', 'Warmup', 'Setup', 'check_inputs',
-           'of_choice', 'say_begin', 'refuse_busy', 'default_folder', 'prepare', 'record_of']
+           'of_choice', 'say_begin', 'refuse_busy', 'default_folder', 'prepare', 'note_sigterm', 'record_of']
 
 # %% ../nbs/52_training_setup.ipynb #bf8c90d4
 import contextlib
+import signal
+import threading
 import time
 from datetime import datetime
 from fastcore.basics import patch
@@ -139,6 +141,22 @@ def prepare(
         if options.resume:
             checkpoints.newest(lambda text: None)
     return devices, data, checkpoints, setup
+
+# %% ../nbs/52_training_setup.ipynb #7f7f9959
+@contextlib.contextmanager
+def note_sigterm(
+    trainer,   # gets `stop_asked = True`
+):
+    "Note SIGTERM while the block runs (main thread only)."
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    def note(*_): trainer.stop_asked = True
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 # %% ../nbs/52_training_setup.ipynb #0dbb88b7
 def record_of(
