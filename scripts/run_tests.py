@@ -285,7 +285,7 @@ LIBRARIES = (
 
 
 def choose_examples():
-    "Hypothesis tries the same examples in every run: what passed once passes elsewhere. RANDOM=1 draws others."
+    "Hypothesis tries the same examples in every run, so that luck decides nothing. RANDOM=1 draws others."
     from hypothesis import settings
     settings.register_profile('same', derandomize='RANDOM' not in os.environ)
     settings.load_profile('same')
