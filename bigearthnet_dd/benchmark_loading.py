@@ -391,7 +391,7 @@ def _longer(store, folder, images):
     write_json(f'{folder}/train/_SUCCESS', longer)
     return str(folder)
 
-# %% ../nbs/72_benchmark_loading.ipynb #4d533f75
+# %% ../nbs/72_benchmark_loading.ipynb #0628e1b8
 @contextlib.contextmanager
 def _late_requests(seconds):
     "Let every request of this process wait before it is sent, without processor time."
@@ -413,12 +413,13 @@ def load_far(
     options: dict,    # of `make_dataset`
     epochs: int,      # 2 or more
     batch: int = 64,  # images a batch
-) -> dict:            # as of `load_ours`
+) -> dict:            # as of `load_peer`
     "Epochs of our way of loading over a slow network."
+    fresh, _ = _open_ours(store, batch, False, options)
     with _late_requests(late) if late else contextlib.nullcontext():
-        return load_ours(store, cores, False, options, epochs, batch)
+        return _on_cores(cores, lambda: _time_epochs(store, fresh, None, epochs))
 
-# %% ../nbs/72_benchmark_loading.ipynb #ddd29521
+# %% ../nbs/72_benchmark_loading.ipynb #6493d320
 _whole = threading.local()      # .memory: of this thread, for whole part files
 
 def _read_whole(place):
@@ -435,10 +436,12 @@ def only_read(
     "The bytes of a store's training split, read and forgotten."
     info = open_store(store, 'train')
     places = [(f'{store}/train/{part["name"]}', part['bytes']) for part in info.parts]
-    def epoch():
-        with ThreadPoolExecutor(4) as pool: list(pool.map(_read_whole, places))
-        return [(None, range(info.rows))]
-    return _on_cores(cores, lambda: _figures('S3', [_drain('S3', epoch)]))
+    def read():
+        with ThreadPoolExecutor(4) as pool:
+            def epoch(): return len(list(pool.map(_read_whole, places))) and [(None, range(info.rows))]
+            _drain('S3', epoch)                 # makes connections and memory
+            return _figures('S3', [_drain('S3', epoch)])
+    return _on_cores(cores, read)
 
 # %% ../nbs/72_benchmark_loading.ipynb #1b9ef2bb
 def _move(pid, cores):
@@ -482,7 +485,7 @@ def load_from_s3(
     rounds: int = 5,
     epochs: int = 3,       # of a run, 2 or more
     alone: bool = True,    # each in a process of its own
-    images: int = 10_000,  # of an epoch, at least
+    images: int = 15_000,  # of an epoch, at least
 ) -> list:                 # dicts as of `in_turns`
     "The default store from a disk and from S3, in turns."
     from bigearthnet_dd.testing import S3Server
