@@ -16,11 +16,12 @@ from .core import BenError, cpu_count
 from .images import Assembler, add_sums, band_scaling
 from .memory import MEMORY
 from .nomenclature import CODES, IGNORE, nomenclature as classes_of
-from .order import BatchPlan, epoch_order, open_groups, ordered_bands, shard_slices
+from .order import BatchPlan, kept_order, open_groups, ordered_bands, shard_slices
 from .pages import Part, columns_of, load_group, plain_columns, slot_layout
 from .part_cache import PartCache
 from .patches import BAND
 from .s3 import is_s3
+from .selection import select
 from .store import open_store
 
 # %% ../nbs/37_loading.ipynb #ada84918
@@ -54,10 +55,11 @@ class Loader:
         keep_gb=None,           # row groups kept in memory, in GB; None: as many as `memory` says
         target='map',           # what is learned: 'map', 'labels' (classes of a patch), 'both' (a dict)
         patch_ids=False,        # a batch carries the patch_ids as its third element
+        where=None,             # only patches for which this holds: "country == 'Finland' and month == 6"
         state=None,             # where to begin, from `loader.state(epoch, batch)`
     ):
         store_attr(but='state')
-        self.info = open_store(store, split)
+        self.info = select(open_store(store, split), where)
         self._read_options()
         self._check_options()
         self._set_up_images()
@@ -137,10 +139,11 @@ def _set_up_files(self: Loader):
     "Part files and a table of row groups."
     cache = PartCache(self.cache, self.cache_gb) if self.cache else None
     parts = [Part(self.info, record, cache) for record in self.info.parts]
-    self.where = [(p, g) for p in parts for g in range(len(p.record['row_groups']))]       # of each row group
-    self.rows = np.array([p.record['row_groups'][g] for p, g in self.where], np.int64)
-    if self.rows.sum() != self.info.rows or (self.rows < 1).any():
-        raise BenError(f"The manifest of '{self.info.url}' says {self.info.rows} rows "
+    self.places = [(p, g) for p in parts for g in range(len(p.record['row_groups']))]      # of each row group
+    self.rows = np.array([p.record['row_groups'][g] for p, g in self.places], np.int64)
+    whole = self.info.whole if self.where else self.info.rows
+    if self.rows.sum() != whole or (self.rows < 1).any():
+        raise BenError(f"The manifest of '{self.info.url}' says {whole} rows "
                        f'but its row groups have {self.rows.sum()}.')
     self._set_up_memory()
 
@@ -171,7 +174,8 @@ def epoch_plans(self: Loader,
 ) -> list:     # BatchPlans of this shard, one per step
     "The plan of one epoch."
     options = self.seed, epoch, self.shuffle, self.lanes, self.mix
-    group, row = epoch_order(self.rows, self.global_batch, *options)
+    kept = self.info.kept if self.where else None
+    group, row = kept_order(self.rows, kept, self.global_batch, *options)
     turn = np.zeros(len(group), np.uint8)
     if self.augment:
         turn = np.random.default_rng([self.seed, epoch, 1]).integers(0, 8, len(group), np.uint8)
@@ -228,7 +232,7 @@ def _load(self: _Stream, group):
     loader = self.loader
     kept = loader.pool.take((loader.name, group))      # from the last epoch
     if kept is not None: return kept
-    part, index = loader.where[group]
+    part, index = loader.places[group]
     room = (loader.pool.alive[loader.slot_bytes] + 1)*loader.slot_bytes <= self.bound
     slot = loader.pool.get(loader.slot_bytes, fresh=room)
     return load_group(part, index, loader.columns, loader.layout, slot, loader.patch_ids)
@@ -356,6 +360,7 @@ def settings(self: Loader) -> dict:   # JSON-able
         lanes=self.lanes if self.shuffle else None,
         mix=self.mix,
         drop_remainder=self.drop_remainder,
+        where=self.where,
     )
 
 # %% ../nbs/37_loading.ipynb #2c8b61c8
