@@ -159,7 +159,7 @@ def restore_training(
 # %% ../nbs/46_checkpoint.ipynb #0b2fa77c
 SAME = ('target', 'model', 'width', 'depth', 'norm', 'loss', 'class_weights', 'precision', 'lr', 'schedule',
         'warmup', 'clip', 'weight_decay', 'enable_lr_scaling', 'nomenclature', 'seed', 'augment', 'epochs',
-        'monitor', 'start_from', 'freeze')
+        'monitor', 'start_from', 'freeze', 'where')
 
 # %% ../nbs/46_checkpoint.ipynb #c6911678
 def training_settings(

@@ -239,7 +239,7 @@ class Archive(NamedTuple):
     frames: dict = {}       # of packed files: 's1', 's2' or 'reference' -> mean bytes of a frame
 
 FOLDERS = Archive()
-_TIMES = {(False, False): 1., (False, True): 1.19, (True, False): 3.68, (True, True): 1.82}  # (S3, packed)
+_TIMES = {(False, False): 1., (False, True): 1.18, (True, False): 4.8, (True, True): 1.46}  # (S3, packed)
 _S3_DOUBT = .3
 _TRAINING_FARTHEST = 1000
 
@@ -344,16 +344,20 @@ def _dollars(time, cores, gpus=0, reads=0, writes=0, prices=PRICES):
     return tuple(seconds/3600*an_hour + requests for seconds in time[:3])
 
 # %% ../nbs/61_cost.ipynb #2be9c1d1
+_SHARED_REQUESTS = dict(s1=.67, s2=.81, reference=.81)    # of a patch, when all patches are converted
+
 def reading(
     archive: Archive,
     names: list,     # of bands
+    frac=1.,         # share of the patches that is converted
 ):                   # (requests, bytes) of one patch
     "What reading a patch takes."
     if not archive.packed: return archive_request(','.join(names))
     radar = any(name in S1_BANDS for name in names)
     optical = any(name not in S1_BANDS for name in names)
     kinds = ['s1']*radar + ['s2']*optical + ['reference']
-    return len(kinds), sum(archive.frames[kind] for kind in kinds)
+    requests = sum(1 - frac*_SHARED_REQUESTS[kind] for kind in kinds)
+    return requests, sum(archive.frames[kind] for kind in kinds)
 
 # %% ../nbs/61_cost.ipynb #554977e7
 def convert_item(
@@ -364,12 +368,13 @@ def convert_item(
     rates: Rates,
     archive: Archive = FOLDERS,     # where the patches lie
     prices: dict = PRICES,   # US dollars
+    frac: float = 1.,        # share of the archive's patches that these are
 ) -> Item:
     "What a conversion takes."
     names, n = list(parse_bands(bands)), sum(counts.values())
     files = sum(-(-rows//part_rows(rows, names, target_file_mb)) for rows in counts.values() if rows)
-    objects, size = reading(archive, names)
-    reads, writes = (n*objects, files) if archive.s3 else (0, 0)
+    requests, size = reading(archive, names, frac)
+    reads, writes = (round(n*requests), files) if archive.s3 else (0, 0)
     time = conversion_time(rates.conversion, n, workers, archive)
     dollars = _dollars(time, workers, reads=reads, writes=writes, prices=prices)
     return Item('convert', n, files, n*size/1e9, n*patch_bytes(names)/1e9, reads + writes, time, dollars)
@@ -483,7 +488,7 @@ def plan_costs(
     rates = find_rates(own_runs(record))
     items = [
         pack_item(sum(rows.values()), cores, prices),
-        convert_item(counts, bands, target_file_mb, cores, rates, find_archive(meta), prices),
+        convert_item(counts, bands, target_file_mb, cores, rates, find_archive(meta), prices, frac),
         train_item(counts, bands, epochs, width, cores, gpus, rates, prices)]
     say(cost_text(items))
     return items

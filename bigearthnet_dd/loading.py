@@ -16,11 +16,12 @@ from .core import BenError, cpu_count
 from .images import Assembler, add_sums, band_scaling
 from .memory import MEMORY
 from .nomenclature import CODES, IGNORE, nomenclature as classes_of
-from .order import BatchPlan, epoch_order, open_groups, ordered_bands, shard_slices
+from .order import BatchPlan, kept_order, open_groups, ordered_bands, shard_slices
 from .pages import Part, columns_of, load_group, plain_columns, slot_layout
 from .part_cache import PartCache
 from .patches import BAND
 from .s3 import is_s3
+from .selection import select
 from .store import open_store
 
 # %% ../nbs/37_loading.ipynb #ada84918
@@ -49,15 +50,17 @@ class Loader:
         lanes=8,                # see `epoch_order`
         mix=16,                 # row groups open at the same time, see `epoch_order`
         workers=None,           # threads, default: the cores of this process
-        ahead=None,             # row groups read ahead, default: as many as threads, six more on S3
+        ahead=None,             # row groups read ahead, default: as many as threads, ten more on S3,
+                                # where as many are under way at a time: take more for one that is slow
         cache_gb=None,          # size limit of the cache folder in GB
         keep_gb=None,           # row groups kept in memory, in GB; None: as many as `memory` says
         target='map',           # what is learned: 'map', 'labels' (classes of a patch), 'both' (a dict)
         patch_ids=False,        # a batch carries the patch_ids as its third element
+        where=None,             # only patches for which this holds: "country == 'Finland' and month == 6"
         state=None,             # where to begin, from `loader.state(epoch, batch)`
     ):
         store_attr(but='state')
-        self.info = open_store(store, split)
+        self.info = select(open_store(store, split), where)
         self._read_options()
         self._check_options()
         self._set_up_images()
@@ -82,8 +85,9 @@ def _read_options(self: Loader):
     self.lanes = int(self.lanes) if self.shuffle else self.shard[1]
     self.global_batch = self.batch_size*self.shard[1]
     self.workers = self.workers or cpu_count()
-    self.in_flight = 6 if is_s3(self.info.url) else 0      # requests more than threads: S3 answers late
-    self.ahead = self.ahead or max(2, self.workers) + self.in_flight
+    far = is_s3(self.info.url)                # S3 answers late: more is under way than threads can decode
+    self.ahead = self.ahead or max(2, self.workers) + 10*far
+    self.reads = max(self.workers, self.ahead) if far else self.workers     # row groups under way at a time
 
 # %% ../nbs/37_loading.ipynb #3c7defca
 @patch
@@ -137,10 +141,11 @@ def _set_up_files(self: Loader):
     "Part files and a table of row groups."
     cache = PartCache(self.cache, self.cache_gb) if self.cache else None
     parts = [Part(self.info, record, cache) for record in self.info.parts]
-    self.where = [(p, g) for p in parts for g in range(len(p.record['row_groups']))]       # of each row group
-    self.rows = np.array([p.record['row_groups'][g] for p, g in self.where], np.int64)
-    if self.rows.sum() != self.info.rows or (self.rows < 1).any():
-        raise BenError(f"The manifest of '{self.info.url}' says {self.info.rows} rows "
+    self.places = [(p, g) for p in parts for g in range(len(p.record['row_groups']))]      # of each row group
+    self.rows = np.array([p.record['row_groups'][g] for p, g in self.places], np.int64)
+    whole = self.info.whole if self.where else self.info.rows
+    if self.rows.sum() != whole or (self.rows < 1).any():
+        raise BenError(f"The manifest of '{self.info.url}' says {whole} rows "
                        f'but its row groups have {self.rows.sum()}.')
     self._set_up_memory()
 
@@ -171,7 +176,8 @@ def epoch_plans(self: Loader,
 ) -> list:     # BatchPlans of this shard, one per step
     "The plan of one epoch."
     options = self.seed, epoch, self.shuffle, self.lanes, self.mix
-    group, row = epoch_order(self.rows, self.global_batch, *options)
+    kept = self.info.kept if self.where else None
+    group, row = kept_order(self.rows, kept, self.global_batch, *options)
     turn = np.zeros(len(group), np.uint8)
     if self.augment:
         turn = np.random.default_rng([self.seed, epoch, 1]).integers(0, 8, len(group), np.uint8)
@@ -204,7 +210,7 @@ class _Stream:
         self.uses = Counter()     # row group -> batches that still need it
         self.coming = deque()     # plans whose row groups are being loaded; None at the end
         self.batches = deque()    # (plan, future of the batch) in the making
-        self.readers = ThreadPoolExecutor(loader.workers + loader.in_flight, 'read')
+        self.readers = ThreadPoolExecutor(loader.reads, 'read')
         self.builders = ThreadPoolExecutor(loader.workers, 'build')
 
 # %% ../nbs/37_loading.ipynb #cb0884e6
@@ -228,7 +234,7 @@ def _load(self: _Stream, group):
     loader = self.loader
     kept = loader.pool.take((loader.name, group))      # from the last epoch
     if kept is not None: return kept
-    part, index = loader.where[group]
+    part, index = loader.places[group]
     room = (loader.pool.alive[loader.slot_bytes] + 1)*loader.slot_bytes <= self.bound
     slot = loader.pool.get(loader.slot_bytes, fresh=room)
     return load_group(part, index, loader.columns, loader.layout, slot, loader.patch_ids)
@@ -356,6 +362,7 @@ def settings(self: Loader) -> dict:   # JSON-able
         lanes=self.lanes if self.shuffle else None,
         mix=self.mix,
         drop_remainder=self.drop_remainder,
+        where=self.where,
     )
 
 # %% ../nbs/37_loading.ipynb #2c8b61c8

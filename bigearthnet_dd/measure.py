@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .core import BenError, progress
+from .core import BenError, progress, say
 from .host import process_tree, process_usage
 
 # %% ../nbs/69_measure.ipynb #133860b0
@@ -130,6 +130,15 @@ def _of_ended():
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
+# %% ../nbs/69_measure.ipynb #f6716f26
+def _tried(label, i, way):
+    "What a way returned, or None when it failed."
+    try:
+        return way()
+    except BenError as e:
+        say(f'{label}, round {i}, has no figure: {e}')
+        return None
+
 # %% ../nbs/69_measure.ipynb #128373e0
 def take_turns(
     ways: dict,          # label -> function without arguments that returns a dict
@@ -137,13 +146,13 @@ def take_turns(
     warm_up: int = 0,    # rounds before them
     desc: str = 'benchmark',   # of the progress bar
 ) -> list:               # dicts: label, round and what the way returned
-    "Call all ways, round by round."
+    "Call all ways, round by round; a run that fails is told and left out."
     runs = []
     with progress(total=(warm_up + rounds)*len(ways), desc=desc, unit='runs') as bar:
         for i in range(-warm_up, rounds):
             for label, way in ways.items():
-                run = way()
-                if i >= 0: runs.append(dict(run, label=label, round=i))
+                run = _tried(label, i, way)
+                if i >= 0 and run: runs.append(dict(run, label=label, round=i))
                 bar.update()
     return runs
 

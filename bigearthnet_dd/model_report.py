@@ -242,9 +242,11 @@ MEANS = dict(
 def data_notes(
     simulated: bool,   # whether patches of the store are
     test_data: str,    # another store, whose test split was used, or None
+    where: str,        # the condition that chose patches, or None
 ) -> str:              # lines of a list in Markdown
     "What a reader of the card must know about the data."
     notes = [f'- scored on the test split of `{test_data}`'] if test_data else []
+    if where: notes.append(f'- only patches for which `{where}` holds, in training, validation and test')
     if simulated: notes.append('- **Trained on simulated data.** The scores say nothing about real patches.')
     return ''.join(f'\n{note}' for note in notes)
 

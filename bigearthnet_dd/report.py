@@ -15,13 +15,13 @@ import numpy as np
 from . import storage
 from .core import BenError, say
 from .commands import NotNegative, command
+from .conclusions import by_variant, conclusions, mostly_start_up, same_test, whose_patches
 from .cost import FARTHEST, forecasts
 from .jobs import Job, failing_cell, tidy_notebook
 from .profiles import html_table, picture, sentence
 from .records import (
-    PUBLISHED_ACCURACY, PUBLISHED_SPEEDUP, REFERENCE, REFERENCE_URL, beside_published, by_variant,
-    conclusions, cost_table, count_of, data_share, failures, load_runs, mostly_start_up, run_rate, runs_table,
-    same_test, speedups, summarise, usable, whose_patches)
+    PUBLISHED_ACCURACY, PUBLISHED_SPEEDUP, REFERENCE, REFERENCE_URL, beside_published, cost_table, count_of,
+    data_share, failures, load_runs, run_rate, runs_table, speedups, summarise, usable)
 from .runs import Run, check_parameters, template
 
 # %% ../nbs/67_report.ipynb #2dd42984

@@ -17,6 +17,7 @@ from .patches import BAND, SPLITS, legend, rgb, show_map
 from .core import human
 from .profiles import picture, sentence
 from .records import request_dollars
+from .selection import kept_among, select
 from .store import column_array, open_store
 
 # %% ../nbs/65_run_pages.ipynb #dc1c0f66
@@ -132,11 +133,14 @@ def show_samples(
     url,             # root of a store
     split='train',   # or 'validation', 'test'
     n=5,             # number of patches
+    where=None,      # condition that chooses patches, None: all
 ):                   # IPython Image
     "Patches of a store: true colour (or the first band) above, reference map below, one legend."
-    info = open_store(url, split)
+    info = select(open_store(url, split), where)
+    rows = _spaced(n, info.rows)
+    if where: rows = info.kept[rows].tolist()
     bands = _TRUE_COLOUR if set(_TRUE_COLOUR) <= set(info.bands) else list(info.bands[:1])
-    fig = _draw_samples(read_rows(url, split, _spaced(n, info.rows), bands), bands)
+    fig = _draw_samples(read_rows(url, split, rows, bands), bands)
     what = 'Sentinel-2 true colour' if bands == _TRUE_COLOUR else bands[0]
     whose = 'Simulated patches' if info.simulated else 'Patches'
     fig.suptitle(f'{whose} of the {split} store (1.2 km a side): {what} and reference map', fontsize=10)
@@ -170,11 +174,12 @@ def _labels(file):
 # %% ../nbs/65_run_pages.ipynb #878c014f
 def _label_counts(info, limit):
     "Pixels of each of the store's 45 classes in about the first `limit` patches of a split: int64 (45,)."
-    counts, rows = np.zeros(45, np.int64), 0
+    counts, rows, first = np.zeros(45, np.int64), 0, 0
     for file, part in zip(info.files, info.parts):
         if rows >= limit: break
-        counts += np.bincount(_labels(file)[:limit].ravel(), minlength=45)[:45]
-        rows += part['rows']
+        labels = _labels(file)[kept_among(info, first, part['rows'])][:limit]
+        counts += np.bincount(labels.ravel(), minlength=45)[:45]
+        rows, first = rows + len(labels), first + part['rows']
     return counts
 
 # %% ../nbs/65_run_pages.ipynb #e1d83570
@@ -182,12 +187,13 @@ def class_shares(
     url,          # root of a store
     kind='19',    # nomenclature: '19', '45' or 'clc1'
     limit=2000,   # about how many patches of each split are read at most
+    where=None,   # condition that chooses patches, None: all
 ):                # DataFrame: classes x splits, share of the labeled pixels (%)
     "How the classes share the pixels of each split."
     import pandas as pd
     nom, shares = nomenclature(kind), {}
     for split in SPLITS:
-        counts = _label_counts(open_store(url, split), limit)
+        counts = _label_counts(select(open_store(url, split), where), limit)
         pixels = np.array([counts[nom.lut == c].sum() for c in range(nom.n)])
         shares[split] = 100*pixels/max(pixels.sum(), 1)
     return pd.DataFrame(shares, index=list(nom.names))
@@ -207,10 +213,11 @@ def _draw_shares(ax, shares, colours):
 def show_class_shares(
     url,         # root of a store
     kind='19',   # nomenclature: '19', '45' or 'clc1'
+    where=None,  # condition that chooses patches, None: all
 ):               # IPython Image
     "Class shares per split, largest on top."
     import matplotlib.pyplot as plt
-    shares, nom = class_shares(url, kind), nomenclature(kind)
+    shares, nom = class_shares(url, kind, where=where), nomenclature(kind)
     shares = shares[shares.sum(axis=1) > 0].sort_values('train')
     fig, ax = plt.subplots(figsize=(9, .3*len(shares) + 1.2), layout='constrained')
     _draw_shares(ax, shares, dict(zip(nom.names, nom.colours/255)))

@@ -24,6 +24,7 @@ from .model_folder import open_splits, open_test
 from .nomenclature import IGNORE, nomenclature as classes_of
 from .order import ordered_bands
 from .patches import SPLITS
+from .selection import select
 from .store import array_columns, column_array
 from .targets import MAPS, TARGETS
 
@@ -135,7 +136,7 @@ class TrainingData:
     "The three splits of a store, as one worker of a training reads them."
     def __init__(self,
         url: str,    # the store: folder or s3:// URL
-        options,     # target, batch, bands, nomenclature, seed, augment and cache, as `train` takes them
+        options,     # target, batch, bands, nomenclature, seed, augment, where, cache, as `train` takes them
         strategy,    # tf.distribute.Strategy
         test=None,   # the store whose test split is used, default: this one's
     ):
@@ -144,10 +145,11 @@ class TrainingData:
         self.replicas = strategy.num_replicas_in_sync
         self.global_batch = options.batch*self.replicas         # patches a step, all replicas together
         self.local_batch = self.global_batch//self.workers      # of which this worker reads so many
-        self.info = open_splits(url)                           # split -> StoreInfo
-        self.bands = choose_bands(options.bands, url, self.info['train'])
         self.test_url = test or url
+        self.info = open_splits(url)                           # split -> StoreInfo, of the patches that count
+        self.bands = choose_bands(options.bands, url, self.info['train'])
         if test: self.info['test'] = open_test(test, self.bands)
+        self.info = {split: select(info, options.where) for split, info in self.info.items()}
         self.classes = classes_of(options.nomenclature)
         self.target = TARGETS[options.target]
         self.steps = -(-self.info['train'].rows//self.global_batch)     # of an epoch, rounded up
@@ -181,7 +183,7 @@ def dataset_of(self: TrainingData, split, train, state=None):
         bands=self.bands, nomenclature=options.nomenclature, target=options.target,
         shuffle=train, seed=options.seed, augment=train and options.augment,
         shard=(self.worker, self.workers), normalise=False, pad=True,
-        cache=options.cache, state=state)
+        cache=options.cache, where=options.where, state=state)
 
 # %% ../nbs/45_steps.ipynb #ed429d8d
 @patch
@@ -248,7 +250,7 @@ def places_in_store(
     places = []
     for i in rows:
         if i < len(plan.rows):
-            part, group = loader.where[int(plan.groups[i])]
+            part, group = loader.places[int(plan.groups[i])]
             places.append((part.url, group, int(plan.rows[i])))
     return places
 
@@ -291,7 +293,8 @@ def gathered_places(
         step, in_step = divmod(int(row), self.global_batch)
         worker, in_batch = divmod(in_step, self.local_batch)
         loader = Loader(self.store_of(split), split, self.local_batch, bands=self.bands, shuffle=False,
-                        shard=(worker, self.workers), normalise=False, pad=True)
+                        shard=(worker, self.workers), normalise=False, pad=True,
+                        where=self.options.where)
         places += places_in_store(loader, 0, step, [in_batch])
     return places
 

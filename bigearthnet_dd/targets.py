@@ -15,6 +15,7 @@ from .label_scores import binary_cross_entropy, label_scores, positive_weights
 from .model import CLASSIFIERS, MODELS
 from .nomenclature import CLASSES19, IGNORE
 from .scores import class_weights, confusion_counts, loss_terms, presence, scores
+from .selection import kept_among
 from .store import array_columns, column_array
 
 # %% ../nbs/44_targets.ipynb #18c861b4
@@ -179,16 +180,19 @@ def split_rows(
 
 # %% ../nbs/44_targets.ipynb #fb8ca76d
 def target_batches(
-    info,          # StoreInfo of a split
+    info,          # StoreInfo of a split, or the rows of it that count (`selection.Selection`)
     column: str,   # 'label' or 'labels'
 ):                 # iterator of uint8 arrays (rows, ...)
     "A target's column, some rows at a time."
     import pyarrow.parquet as pq
+    first = 0
     for url in info.files:
         fs, path = storage.arrow_fs(url)
         with fs.open_input_file(path) as f:
             for batch in pq.ParquetFile(f).iter_batches(128, columns=[column]):
-                yield column_array(batch.column(0), *array_columns()[column])
+                values = column_array(batch.column(0), *array_columns()[column])
+                yield values[kept_among(info, first, len(values))]
+                first += len(values)
 
 # %% ../nbs/44_targets.ipynb #a6b21fff
 @patch

@@ -21,7 +21,7 @@ from .core import BenError, counted
 from .nomenclature import CLASSES19, CODES, UnknownCode, encode, nomenclature
 from .lease import held_by
 from .patches import REFERENCE, PatchError, as_patch_error, decode_tiff
-from .geotiff import pixel_range
+from .geotiff import map_codes, pixel_range
 from .reading import read_rows, unpack_rows
 from .store import PartWriter, RowGroup
 
@@ -86,7 +86,9 @@ def fill_row(
         if kind != REFERENCE:
             put_band(group, i, kind, data, url)
             continue
-        codes = decode_tiff(data, kind, url)
+        codes = map_codes(data)
+        if codes is None:
+            codes = decode_tiff(data, kind, url)
         clock.credit('decode')
         put_map(group, i, codes, url)
         clock.credit('encode')

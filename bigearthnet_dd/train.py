@@ -8,9 +8,7 @@ __all__ = ['NOT_FINITE', 'STOPPED', 'LOSSES', 'SPEED', 'Trainer', 'Stopped', 'tr
 # %% ../nbs/53_train.ipynb #70965018
 import contextlib
 import functools
-import signal
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -28,7 +26,7 @@ from .model_file import load_model, model_bytes
 from .model_folder import ModelFolder
 from .own_model import ModelName, short_name
 from .scene_report import REPORTS
-from .start import Layers, Start, check_start_on
+from .start import Layers, Start
 from .model_report import (
     TensorBoardWriter, data_notes, git_commit, model_card, scores_in_words, training_summary, write_report)
 from .profiling import Profiler
@@ -36,7 +34,7 @@ from .steps import EpochSums, TrainingData, device_errors, local, worker_place
 from .targets import TARGETS
 from .training_setup import (
     Depth, Kind, Loss, Monitor, Norm, Precision, Schedule, TargetName, Warmup, check_inputs, default_folder,
-    prepare, record_of, refuse_busy)
+    note_sigterm, of_choice, prepare, record_of, refuse_busy, say_begin)
 
 # %% ../nbs/53_train.ipynb #d8b65f28
 @dataclass
@@ -251,6 +249,7 @@ def describe(self: Trainer):
         plan=data.info['train'].fingerprint,
         epoch=self.position.epoch + 1,
         simulated=data.simulated,
+        where=self.options.where,
         **self.position.origin)
 
 # %% ../nbs/53_train.ipynb #1c697813
@@ -361,20 +360,6 @@ def report(
         write_report(self.folder, self.writer, metrics, figures, card, at.epoch)
     return metrics
 
-# %% ../nbs/53_train.ipynb #94ceeeae
-@contextlib.contextmanager
-def _note_sigterm(trainer):
-    "Note SIGTERM while the block runs (main thread only)."
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    def note(*_): trainer.stop_asked = True
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
 # %% ../nbs/53_train.ipynb #11fd8222
 def _assemble(data, checkpoints, devices, profiler, callbacks):
     "A Trainer, made in steps that the record times."
@@ -406,23 +391,18 @@ def _facts(trainer, devices):
         workers=data.workers,
         devices=', '.join(devices),
         commit=git_commit(),
-        notes=data_notes(data.simulated, data.options.test_data),
+        notes=data_notes(data.simulated, data.options.test_data, data.options.where),
         versions=trainer.profiler.data['versions'])
 
 # %% ../nbs/53_train.ipynb #0588afe8
-def _say_begin(url, info, options):
-    "One sentence at once: TensorFlow takes seconds to load."
-    rows, epochs = counted(info['train'].rows), counted(options.epochs, 'epoch', 'epochs')
-    name = short_name(options.model)
-    say(f"Training {name} on {rows} of '{url}', at most {epochs}; loading TensorFlow ...")
-
 def _say_result(trainer, metrics):
     "One sentence at the end."
     epochs = counted(len(trainer.position.history), 'epoch', 'epochs')
     rows = counted(trainer.data.info['train'].rows)
     tested = counted(metrics['patches'], 'test patch', 'test patches')
     name = short_name(trainer.options.model)
-    say(f'Trained {name} for {epochs} on {rows}: {scores_in_words(metrics)} on {tested}. '
+    chosen = of_choice(trainer.options.where)
+    say(f'Trained {name} for {epochs} on {rows}: {scores_in_words(metrics)} on {tested}{chosen}. '
         f'It is in {trainer.folder.url}')
 
 # %% ../nbs/53_train.ipynb #7f63a7b4
@@ -430,7 +410,7 @@ def _train(trainer, devices):
     "Train, evaluate and report. Returns the profile."
     data, profiler, options = trainer.data, trainer.profiler, trainer.options
     lost = device_errors(options, data.worker, data.workers, trainer.checkpoints.url)
-    with _note_sigterm(trainer), lost:
+    with note_sigterm(trainer), lost:
         trainer.run(options.resume)
         with profiler.step('evaluation') as step:
             trainer.restore_best()
@@ -441,7 +421,7 @@ def _train(trainer, devices):
         training_summary(data, trainer.network.model, devices, trainer.position, metrics),
         plan=data.info['train'].fingerprint, commit=facts['commit'], precision=options.precision,
         target=options.target, model=short_name(options.model), strategy=type(data.strategy).__name__,
-        simulated=data.simulated, test_plan=data.info['test'].fingerprint,
+        simulated=data.simulated, where=options.where, test_plan=data.info['test'].fingerprint,
         **trainer.position.origin)
     if trainer.chief:
         _say_result(trainer, metrics)
@@ -457,9 +437,8 @@ def _train_alone(data, out, callbacks, devices, **options):
     if chief:
         refuse_busy(out)
     info = check_inputs(url, out, options, chief)
-    check_start_on(options, out, url, info['train'])
     if chief and not options.quiet:
-        _say_begin(url, info, options)
+        say_begin(url, info, options)
     folder = ModelFolder(out)
     devices, data, checkpoints, setup = prepare(url, folder, options, devices)
     lease = Lease(storage.join(out, '.lock'), 'training') if chief else contextlib.nullcontext()
@@ -482,6 +461,7 @@ def train(
     enable_lr_scaling: bool = False,  # multiply the learning rate by the replicas, with a warm-up
     p_name: FileName = 'train',       # name of the profile: profile/{p_name}_profile.json
     bands: str = None,                # 10m, 20m, all, B02,B03,... (default: the bands of the store)
+    where: str = None,                # only patches of the store for which this holds: "month in (6, 7, 8)"
     nomenclature: Kind = '19',        # classes: 45 are the 44 CLC classes and unlabeled
     target: TargetName = 'map',       # what is learned: a map, or the labels of a patch (its classes)
     model: ModelName = None,          # network, also your own (default: unet for maps, resnet50 for labels)

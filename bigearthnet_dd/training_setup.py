@@ -4,19 +4,25 @@
 
 # %% auto #0
 __all__ = ['Kind', 'TargetName', 'Norm', 'Precision', 'Schedule', 'Monitor', 'Loss', 'Depth', 'Warmup', 'Setup', 'check_inputs',
-           'refuse_busy', 'default_folder', 'prepare', 'record_of']
+           'of_choice', 'say_begin', 'refuse_busy', 'default_folder', 'prepare', 'note_sigterm', 'record_of']
 
 # %% ../nbs/52_training_setup.ipynb #bf8c90d4
 import contextlib
+import signal
+import threading
 import time
 from datetime import datetime
 from fastcore.basics import patch
 from . import storage
 from .commands import Like
 from .checkpoint import Checkpoints, training_settings, uses_xla
+from .core import counted, say
 from .lease import Lease, read_lease
 from .model_folder import check_place, check_record, lives, open_splits, open_test
+from .own_model import short_name
 from .profiling import Profiler
+from .selection import select
+from .start import check_start_on
 from .steps import TrainingData, choose_bands, make_strategy, prepare_devices, worker_place
 from .targets import check_target
 from typing import Annotated, Literal
@@ -62,20 +68,39 @@ def check_inputs(
     out: str,       # the model's folder
     options,        # the arguments of `train`
     chief: bool,    # whether this worker writes the files
-) -> dict:          # split -> StoreInfo, raises BenError
+) -> dict:          # split -> StoreInfo of the patches that count, raises BenError
     "Everything that can be refused without TensorFlow."
     check_target(options)
     info = open_splits(url)
     bands = choose_bands(options.bands, url, info['train'])
     if options.test_data:
-        open_test(options.test_data, bands)
+        info['test'] = open_test(options.test_data, bands)
+    info = {split: select(each, options.where) for split, each in info.items()}
     if options.cache:
         storage.check_folder(options.cache, '--cache')
     if chief:
         check_place(out, options.resume, options.overwrite)
         record = storage.join(url, 'profile', f'{options.p_name}_profile.json')
         check_record(record, out, options.resume, options.overwrite)
+    check_start_on(options, out, url, info['train'])
     return info
+
+# %% ../nbs/52_training_setup.ipynb #5d8b43a1
+def of_choice(
+    where: str,   # the condition that chose patches, or None
+) -> str:         # ' for which ... holds', or ''
+    "Which patches are meant, in words."
+    return f' for which {where} holds' if where else ''
+
+def say_begin(
+    url: str,     # the store
+    info: dict,   # of `check_inputs`
+    options,      # the arguments of `train`
+):
+    "What is about to be trained, on what."
+    rows, epochs = counted(info['train'].rows), counted(options.epochs, 'epoch', 'epochs')
+    name, chosen = short_name(options.model), of_choice(options.where)
+    say(f"Training {name} on {rows} of '{url}'{chosen}, at most {epochs}; loading TensorFlow ...")
 
 # %% ../nbs/52_training_setup.ipynb #708c8d87
 def refuse_busy(
@@ -116,6 +141,22 @@ def prepare(
         if options.resume:
             checkpoints.newest(lambda text: None)
     return devices, data, checkpoints, setup
+
+# %% ../nbs/52_training_setup.ipynb #7f7f9959
+@contextlib.contextmanager
+def note_sigterm(
+    trainer,   # gets `stop_asked = True`
+):
+    "Note SIGTERM while the block runs (main thread only)."
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    def note(*_): trainer.stop_asked = True
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 # %% ../nbs/52_training_setup.ipynb #0dbb88b7
 def record_of(

@@ -49,6 +49,10 @@ CONVERSION_BARS = [
     Bar('converting 6 bands', 'conversion', 'ours, 6 bands', _REFERENCE, _SPEED, least=16),
     Bar('converting 14 bands', 'conversion', 'ours, all 14 bands', _REFERENCE, _SPEED, least=13),
     Bar('converting 6 bands, cost', 'conversion', 'ours, 6 bands', '', _CPU, most=1.4),
+    Bar('converting packed files, 6 bands', 'conversion', 'ours, 6 bands, packed', 'ours, 6 bands', _CPU,
+        most=1.25),
+    Bar('converting packed files, 14 bands', 'conversion', 'ours, all 14 bands, packed',
+        'ours, all 14 bands', _CPU, most=1.25),
     Bar('reading packed files', 'sources', 'packed files', 'folder', _CPU, most=1.25),
     Bar('reading packed files on S3', 'sources', 'S3, packed', 'S3', _CPU, most=1/3),
     Bar('S3 against a local folder', 'sources', 'S3, packed', 'folder', _CPU, most=2),
@@ -85,6 +89,15 @@ def _median(runs, label, value):
 
 def _number(value): return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
+def _limit(bar): return f'at least {bar.least:.3g}' if bar.least else f'at most {bar.most:.3g}'
+
+# %% ../nbs/73_verdict.ipynb #0ad5a7b1
+def _compared(runs, a, b, value):
+    "As `measure.ratios`; raises BenError when no round has both."
+    rounds = [{run['round'] for run in runs if run['label'] == label} for label in (a, b)]
+    if not set.intersection(*rounds): raise BenError(f"The results have no round with '{a}' and '{b}'.")
+    return ratios(runs, a, b, value)
+
 # %% ../nbs/73_verdict.ipynb #1e4b8e2a
 def judge(
     bar: Bar,
@@ -98,19 +111,28 @@ def judge(
     peer = ''
     if bar.peer:
         peer = f'{bar.peer}: {_number(_median(runs, bar.peer, value))}'
-        low, ratio, high = ratios(runs, bar.ours, bar.peer, value)
+        low, ratio, high = _compared(runs, bar.ours, bar.peer, value)
     met = ratio >= bar.least if bar.least else ratio <= bar.most
-    limit = f'at least {bar.least:.3g}' if bar.least else f'at most {bar.most:.3g}'
     return {'what': bar.what, 'in': unit, 'ours': f'{bar.ours}: {_number(ours)}', 'compared with': peer,
-            'ratio': f'{ratio:.2f} ({low:.2f} to {high:.2f})', 'bar': limit, 'met': 'yes' if met else 'NO'}
+            'ratio': f'{ratio:.2f} ({low:.2f} to {high:.2f})', 'bar': _limit(bar),
+            'met': 'yes' if met else 'NO'}
+
+# %% ../nbs/73_verdict.ipynb #1652336f
+def _row(bar, results):
+    "A bar's row of the table, whether its runs are there or not."
+    try:
+        return judge(bar, results.get(bar.section, []))
+    except BenError as e:
+        return {'what': bar.what, 'in': bar.figure.unit, 'ours': bar.ours, 'compared with': bar.peer,
+                'ratio': str(e), 'bar': _limit(bar), 'met': 'not measured'}
 
 # %% ../nbs/73_verdict.ipynb #eb8b80ca
 def verdict(
-    results: dict,    # section -> runs: conversion, sources, scaling, loading, far, training
+    results: dict,    # section -> runs: conversion, sources, scaling, loading, far, training; some may lack
 ):                    # DataFrame by what is compared
     "All bars, each with its peer, the ratio or figure (median, minimum, maximum of the rounds), met or not."
     import pandas as pd
-    rows = [judge(bar, results[bar.section]) for bar in CONVERSION_BARS + LOADING_BARS]
+    rows = [_row(bar, results) for bar in CONVERSION_BARS + LOADING_BARS]
     return pd.DataFrame(rows).set_index('what')
 
 # %% ../nbs/73_verdict.ipynb #34ee52d3
@@ -125,8 +147,11 @@ CHART = {
     'loading, --codec none\nLMDB of safetensors': ('loading', '1 ours, none', '1 LMDB', cpu_us)}
 
 def _times(results, section, ours, peer, value):
-    "Median of how many times our processor time the peer takes."
-    return ratios(_labelled(results[section]), peer, ours, value)[1]
+    "Median of how many times our processor time the peer takes; None where it was not measured."
+    try:
+        return _compared(_labelled(results.get(section, [])), peer, ours, value)[1]
+    except BenError:
+        return None
 
 # %% ../nbs/73_verdict.ipynb #005e8494
 def _draw_times(ax, times):
@@ -147,10 +172,12 @@ def _draw_times(ax, times):
 def show_speed(
     results: dict,      # as of `verdict`
     file: str = None,   # an SVG to write
-):                      # the figure
-    "A bar for each usual way: its processor time over ours."
+):                      # the figure; raises BenError when nothing was measured
+    "A bar for each usual way that was measured: its processor time over ours."
     import matplotlib.pyplot as plt
     times = {name: _times(results, *pair) for name, pair in CHART.items()}
+    times = {name: n for name, n in times.items() if n is not None}
+    if not times: raise BenError('None of the usual ways was measured beside ours.')
     with plt.rc_context({'svg.hashsalt': 'speed', 'font.size': 9}):
         fig, ax = plt.subplots(figsize=(7, 4.4), dpi=72)
         _draw_times(ax, times)

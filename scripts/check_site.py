@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import lru_cache
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -31,25 +32,32 @@ class Page(HTMLParser):
             self.loads.append(about[LOADING[tag]])
 
 
+@lru_cache(1)                           # two checks read the same site
 def read_pages(site):
     return {p: Page(p) for p in sorted(site.rglob('*.html'))}
+
+
+@lru_cache(None)                        # every page names all pages
+def aim(folder, link):
+    "(the file that a link from a folder leads to, whether it is there)."
+    goal = (folder/link).resolve()
+    return goal, goal.is_file()
 
 
 def broken_links(site):
     "Internal links and files that lead nowhere, and anchors that their page lacks."
     pages, problems = read_pages(site), []
     for path, page in pages.items():
-        for target in page.links + page.loads:
+        for target in set(page.links + page.loads):
             url = urlsplit(target)
             if url.scheme or url.netloc:
                 continue
-            goal = (path.parent/unquote(url.path)).resolve() if url.path else path
-            where = f'{path.relative_to(site)}: {target}'
-            if not goal.is_file():
-                problems.append(f'{where} leads nowhere')
+            goal, there = aim(path.parent, unquote(url.path)) if url.path else (path, True)
+            if not there:
+                problems.append(f'{path.relative_to(site)}: {target} leads nowhere')
             elif url.fragment and goal in pages and unquote(url.fragment) not in pages[goal].ids:
-                problems.append(f'{where} has no such anchor')
-    return sorted(set(problems))
+                problems.append(f'{path.relative_to(site)}: {target} has no such anchor')
+    return sorted(problems)
 
 
 def network_addresses(site):
@@ -63,6 +71,14 @@ def network_addresses(site):
         if '@import url(http' in text or 'url(http' in text.replace('"', '').replace("'", ''):
             found.append(f'{path.relative_to(site)} loads from the network')
     return found
+
+
+def without_mark(site, own=('index', 'genindex', 'search')):
+    "Pages that the tree beside them does not mark as the one that is read."
+    names = {p: p.relative_to(site).with_suffix('').as_posix() for p in read_pages(site)}
+    pages = [p for p, name in names.items() if name not in own and name[0] != '_']
+    marked = 'current-page"><a class="current reference internal" href="#">'
+    return [f'{p.relative_to(site)} is not marked in its tree' for p in pages if marked not in p.read_text()]
 
 
 class Browser:

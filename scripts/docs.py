@@ -17,6 +17,7 @@ import re
 import shutil
 import sys
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 import nbformat
 import check_site
@@ -435,6 +436,47 @@ def settings():
         maximum_signature_line_length=88)
 
 
+class Navigation:
+    "Furo's tree of all pages, made once for the site: made anew for each page it took half of the build."
+    def __init__(self, app):
+        self.app, self.whole = app, None
+        app.connect('html-page-context', self.before_furo, priority=400)
+        app.connect('html-page-context', self.after_furo, priority=600)
+
+    def before_furo(self, app, page, template, context, doctree):
+        "Nothing for Furo to make a tree of."
+        context['toctree'] = lambda **options: ''
+
+    def after_furo(self, app, page, template, context, doctree):
+        "Ours in the place of Furo's."
+        context['furo_navigation_tree'] = self.seen_from(page)
+
+    def make(self):
+        "The tree as the first page sees it, which is not in it."
+        from furo.navigation import get_navigation_tree
+        from sphinx.environment.adapters.toctree import global_toctree_for_doc
+        app, options = self.app, dict(titles_only=True, maxdepth=-1, includehidden=True, collapse=False)
+        tree = global_toctree_for_doc(app.env, 'index', app.builder, tags=app.tags, **options)
+        return get_navigation_tree(app.builder.render_partial(tree)['fragment'])
+
+    def seen_from(self, page):
+        "The tree with links that lead on from a page; the page is marked, and the branch that holds it open."
+        self.whole = self.whole or self.make()
+        tree, folder = self.whole, page.rpartition('/')[0]
+        branch = re.compile(rf'<li class="([^"]*)">(<a [^>]*"{folder}/index.html">[^<]*</a><input)')
+        tree = branch.sub(r'<li class="\1 current">\2 checked=""', tree)
+        entry = re.compile(rf'<li class="([^"]*)"><a class="(reference internal)" href="{page}.html">')
+        tree = entry.sub(r'<li class="\1 current current-page"><a class="current \2" href="#">', tree)
+        return re.sub(r'href="(?!#|\w+:)', 'href="' + '../'*page.count('/'), tree)
+
+
+def remember_stems(app):
+    "Let the index for the search ask only once for the stem of a word."
+    from sphinx.search.en import SearchEnglish
+    stem = lru_cache(None)(SearchEnglish.stem)
+    app.add_search_language(type('English', (SearchEnglish,), dict(stem=stem)))
+
+
 def build(out):
     "Build the site into a folder; returns Sphinx's warnings as lines."
     from sphinx.application import Sphinx
@@ -446,7 +488,9 @@ def build(out):
     said = io.StringIO()
     with tempfile.TemporaryDirectory(dir=root/'build') as trees:
         places = str(folder), None, str(out), trees
-        app = Sphinx(*places, 'html', settings(), status=None, warning=said, parallel=2)
+        app = Sphinx(*places, 'html', settings(), status=None, warning=said)
+        Navigation(app)
+        remember_stems(app)
         app.build(force_all=True)
     lines = re.sub(r'\x1b\[[0-9;]*m', '', said.getvalue()).replace(f'{folder}/', '').splitlines()
     return [line for line in lines if line.strip()]
@@ -459,6 +503,7 @@ def check():
         problems = build(out)
         problems += check_site.broken_links(Path(out))
         problems += check_site.network_addresses(Path(out))
+        problems += check_site.without_mark(Path(out))
         problems += check_site.in_browser(Path(out))
     return problems
 

@@ -106,7 +106,7 @@ def execute(page):
     from nbclient.exceptions import CellExecutionError, DeadKernelError
     nb = nbformat.read(page, 4)
     place = {'metadata': {'path': page.parent}}
-    client = NotebookClient(nb, timeout=None, kernel_name='python3', resources=place)
+    client = NotebookClient(nb, timeout=None, kernel_name='python3', resources=place, force_raise_errors=True)
     mark_records(nb, True)
     try:
         client.execute()

@@ -285,7 +285,7 @@ LIBRARIES = (
 
 
 def choose_examples():
-    "Hypothesis tries the same examples in every run: what passed once passes elsewhere. RANDOM=1 draws others."
+    "Hypothesis tries the same examples in every run, so that luck decides nothing. RANDOM=1 draws others."
     from hypothesis import settings
     settings.register_profile('same', derandomize='RANDOM' not in os.environ)
     settings.load_profile('same')
@@ -387,6 +387,7 @@ def set_environment():
     "Notebooks find the console scripts, and the real patches where they are at hand."
     os.environ['PATH'] = f'{bin_dir}{os.pathsep}{os.environ["PATH"]}'
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+    os.environ.setdefault('TF_NUM_INTRAOP_THREADS', '1')    # in small networks more only wait for each other
     real = root.parent/'shared'/'data'
     if real.is_dir():
         os.environ.setdefault('BEN_REAL_DATA', str(real))
