@@ -232,7 +232,7 @@ def _set_environment(master):
     os.environ.setdefault('PYSPARK_DRIVER_PYTHON', sys.executable)
     if _on_loopback(master):
         os.environ.setdefault('SPARK_LOCAL_IP', '127.0.0.1')
-    os.environ.setdefault('SPARK_LAUNCHER_OPTS', '-XX:-UsePerfData')
+    os.environ.setdefault('SPARK_LAUNCHER_OPTS', JVM_OPTIONS)
 
 # %% ../nbs/25_spark.ipynb #adf52b09
 def _spark_refusal(master, e):
