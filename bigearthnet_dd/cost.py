@@ -239,7 +239,7 @@ class Archive(NamedTuple):
     frames: dict = {}       # of packed files: 's1', 's2' or 'reference' -> mean bytes of a frame
 
 FOLDERS = Archive()
-_TIMES = {(False, False): 1., (False, True): 1.18, (True, False): 4.8, (True, True): 1.46}  # (S3, packed)
+_TIMES = {(False, False): 1., (False, True): 1.3, (True, False): 5.5, (True, True): 1.5}  # (S3, packed)
 _S3_DOUBT = .3
 _TRAINING_FARTHEST = 1000
 
