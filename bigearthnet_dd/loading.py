@@ -50,7 +50,8 @@ class Loader:
         lanes=8,                # see `epoch_order`
         mix=16,                 # row groups open at the same time, see `epoch_order`
         workers=None,           # threads, default: the cores of this process
-        ahead=None,             # row groups read ahead, default: as many as threads, six more on S3
+        ahead=None,             # row groups read ahead, default: as many as threads, ten more on S3,
+                                # where as many are under way at a time: take more for one that is slow
         cache_gb=None,          # size limit of the cache folder in GB
         keep_gb=None,           # row groups kept in memory, in GB; None: as many as `memory` says
         target='map',           # what is learned: 'map', 'labels' (classes of a patch), 'both' (a dict)
@@ -84,8 +85,9 @@ def _read_options(self: Loader):
     self.lanes = int(self.lanes) if self.shuffle else self.shard[1]
     self.global_batch = self.batch_size*self.shard[1]
     self.workers = self.workers or cpu_count()
-    self.in_flight = 6 if is_s3(self.info.url) else 0      # requests more than threads: S3 answers late
-    self.ahead = self.ahead or max(2, self.workers) + self.in_flight
+    far = is_s3(self.info.url)                # S3 answers late: more is under way than threads can decode
+    self.ahead = self.ahead or max(2, self.workers) + 10*far
+    self.reads = max(self.workers, self.ahead) if far else self.workers     # row groups under way at a time
 
 # %% ../nbs/37_loading.ipynb #3c7defca
 @patch
@@ -208,7 +210,7 @@ class _Stream:
         self.uses = Counter()     # row group -> batches that still need it
         self.coming = deque()     # plans whose row groups are being loaded; None at the end
         self.batches = deque()    # (plan, future of the batch) in the making
-        self.readers = ThreadPoolExecutor(loader.workers + loader.in_flight, 'read')
+        self.readers = ThreadPoolExecutor(loader.reads, 'read')
         self.builders = ThreadPoolExecutor(loader.workers, 'build')
 
 # %% ../nbs/37_loading.ipynb #cb0884e6

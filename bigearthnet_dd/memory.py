@@ -6,7 +6,7 @@
 __all__ = ['MEMORY', 'Loan', 'MemoryPool', 'MappedFile']
 
 # %% ../nbs/32_memory.ipynb #de9ab3aa
-import ctypes, errno, mmap, os, threading, weakref
+import ctypes, errno, mmap, os, resource, threading, time, weakref
 from collections import Counter, OrderedDict
 import numpy as np
 from fastcore.basics import patch
@@ -199,6 +199,14 @@ class MappedFile:
     def __del__(self, unmap=_libc.munmap):       # when Python ends, names may be gone before objects
         if self.address: unmap(self.address, self.size)
 
+# %% ../nbs/32_memory.ipynb #354c94c6
+_waits = dict(count=0, until=0)      # pages waited for, and until when the system is told beforehand
+
+def _memory_is_short(count, now, seconds=10):
+    "Whether one more page had to be waited for not long ago: `count` of them until now, a time in seconds."
+    if count != _waits['count']: _waits.update(count=count, until=now + seconds)
+    return now < _waits['until']
+
 # %% ../nbs/32_memory.ipynb #65fa63a3
 @patch
 def bring(self: MappedFile,
@@ -211,7 +219,8 @@ def bring(self: MappedFile,
     begin = first//_PAGE*_PAGE
     stretch = self.address + begin, stop - begin
     if (first, stop) in self.brought:
-        _libc.madvise(*stretch, _WILL_NEED)
+        count = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+        if _memory_is_short(count, time.monotonic()): _libc.madvise(*stretch, _WILL_NEED)
     elif _libc.madvise(*stretch, _POPULATE):
         if ctypes.get_errno() != errno.EINVAL: raise _os_error(self.path)
         np.asarray(self)[begin:stop:_PAGE].max()       # an older system: touch each page

@@ -38,8 +38,9 @@ def new_figure(rows, cols, width=2.4, height=2.4):
 # %% ../nbs/50_model_report.ipynb #fbd53089
 def _png(fig):
     "A figure as the bytes of a PNG file."
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     buf = io.BytesIO()
-    fig.savefig(buf, format='png')
+    FigureCanvasAgg(fig).print_png(buf)          # savefig draws twice when there is a layout
     return buf.getvalue()
 
 # %% ../nbs/50_model_report.ipynb #1522dd1b

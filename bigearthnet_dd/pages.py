@@ -195,10 +195,11 @@ def decode_chunk(
     rows,      # rows of the row group
     column,    # Column
     memory,    # uint8 array of at least SLACK + rows*stride bytes, filled from SLACK on
+    pages=None,   # what `_pages` says of the chunk, where it is known already
 ):             # raises ValueError, IndexError or the codec's RuntimeError for anything unexpected
     "Decompress and check one column chunk."
     unpack, stride = _codec(codec), column.stride
-    for done, n, first, packed, full, levels in _pages(chunk, rows, stride):
+    for done, n, first, packed, full, levels in pages or _pages(chunk, rows, stride):
         values = SLACK + done*stride
         _unpack_page(unpack, chunk[first:first+packed], full, memory, values, levels)
         _check_rows(memory[values:values+n*stride].reshape(n, stride), column)     # still in a cache
@@ -208,10 +209,11 @@ def rows_in_place(
     chunk,     # uint8 array: the bytes of an uncompressed column chunk
     rows,      # rows of the row group
     column,    # Column
+    pages=None,   # what `_pages` says of the chunk, where it is known already
 ):             # int64 (rows,): first byte of each row; raises ValueError or IndexError
     "Check an uncompressed column chunk where it lies."
     begins, stride = np.empty(rows, np.int64), column.stride
-    for done, n, first, packed, full, levels in _pages(chunk, rows, stride):
+    for done, n, first, packed, full, levels in pages or _pages(chunk, rows, stride):
         if packed != full: raise ValueError('a page is shorter than it says')
         values = first + levels
         _check_rows(chunk[values:first + full].reshape(n, stride), column)
@@ -261,6 +263,7 @@ class Part:
         self.path = None if is_s3(info.url) else local_path(self.url)   # of the file, where it is on a disk
         self.mapped = None                # the file as memory, once it is open
         self.chunks = None                # per row group what `read_footer` says, once it was read
+        self.pages = {}                   # (row group, column) -> what `_pages` says, once it was read
         self.lock = threading.Lock()      # one thread reads the footer, the others wait for it
 
 # %% ../nbs/35_pages.ipynb #15ab7fb0
@@ -497,14 +500,22 @@ def _stays(part, data, codec, slot):
     at = data.ctypes.data - slot.ctypes.data
     return codec == PLAIN and (part.path is not None or 0 <= at < len(slot))
 
-def _first_pixels(data, codec, rows, column, memory, stays):
+def _first_pixels(data, codec, rows, column, memory, stays, pages=None):
     "Check a chunk where it lies, or decompress it: uint64 (rows,), the address of each row's pixels."
-    if stays: base, begins = data.ctypes.data, rows_in_place(data, rows, column)
+    if stays: base, begins = data.ctypes.data, rows_in_place(data, rows, column, pages)
     elif memory is None: raise ValueError('it is compressed, and the manifest says that it is not')
     else:
-        decode_chunk(data, codec, rows, column, memory)
+        decode_chunk(data, codec, rows, column, memory, pages)
         base, begins = memory.ctypes.data, SLACK + column.stride*np.arange(rows)
     return (base + column.skip + begins).astype(np.uint64)
+
+# %% ../nbs/35_pages.ipynb #c68cbded
+@patch
+def _planes(self: Part, data, codec, group, column, memory, stays):
+    "The address of each row's pixels, as of `_first_pixels`."
+    key, rows = (group, column.name), self.record['row_groups'][group]
+    if key not in self.pages: self.pages[key] = list(_pages(data, rows, column.stride))
+    return _first_pixels(data, codec, rows, column, memory, stays, self.pages[key])
 
 # %% ../nbs/35_pages.ipynb #eb035f65
 def _room(slot, layout, column, rows):
@@ -536,5 +547,5 @@ def load_group(
         return _checked(part, group, name, decode, data[name], chunks[name][2], *args)
     names = of('patch_id', decode_strings, rows) if ids else None
     stay = {name: _stays(part, data[name], codec, slot) for name, (_, _, codec) in chunks.items()}
-    planes = [of(c.name, _first_pixels, rows, c, rooms.get(c.name), stay[c.name]) for c in columns]
+    planes = [of(c.name, part._planes, group, c, rooms.get(c.name), stay[c.name]) for c in columns]
     return Loaded(slot, np.stack(planes, 1), names, [data[name] for name in chunks if stay[name]])

@@ -152,6 +152,7 @@ class Results:
     out: str                  # local path or S3 URL
     plan: pd.DataFrame        # of `plan_files`
     asked: dict               # of `what_was_asked`
+    simulated: dict = None    # patches, network: whether they are, and those that it learned from
     lease: object = None      # held
     failed: dict = None       # name -> why it could not be read
     start: float = 0.
@@ -174,7 +175,7 @@ def save(self: Results, status, done=0):
     "Write the record."
     storage.write_json(self.path(RECORD), dict(
         kind='prediction', status=status, asked=self.asked, patches=len(self.plan), done=done,
-        failed=self.failed, seconds=round(time.time() - self.start, 1)))
+        failed=self.failed, simulated=self.simulated, seconds=round(time.time() - self.start, 1)))
 
 # %% ../nbs/56_results.ipynb #909c7260
 @patch

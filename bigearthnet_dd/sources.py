@@ -15,10 +15,10 @@ from . import storage
 from .choose import choose
 from .core import BenError, counted
 from .frames import read_files
-from .metadata import find_paths, read_meta
+from .metadata import find_paths, is_simulated, read_meta
 from .model_file import model_input
-from .nomenclature import CLASSES19
 from .patches import BAND, S1_BANDS, SPLITS, file_urls, patch_place, read_patch
+from .selection import known_patches
 from .store import column_array, open_store
 
 # %% ../nbs/54_sources.ipynb #23a5b5dd
@@ -35,6 +35,7 @@ class Source(NamedTuple):
     url: str              # as it was given
     kind: str             # 'images', 'patches' or 'split'
     table: pd.DataFrame   # patch_id of each scene and what is known: url, paths, split, labels, ...
+    simulated: bool = None    # whether the patches are; None: nobody knows
     @property
     def names(self): return self.table.patch_id.tolist()
 
@@ -103,10 +104,13 @@ def _columns(bands):
     radar = {band in S1_BANDS for band in bands}
     return [column for column, wanted in (('s1_path', True), ('s2_path', False)) if wanted in radar]
 
+def _archive_of(patch):
+    "The archive that a patch's folder lies in: ROOT/BigEarthNet-S2/TILE/PATCH."
+    return storage.parent(storage.parent(storage.parent(patch)))
+
 def _one_patch(source, bands, split, where):
     "The row of one patch's folder; the table of its archive is read where it is needed and there."
-    name = storage.base(source)
-    root = storage.parent(storage.parent(storage.parent(source)))      # ROOT/BigEarthNet-S2/TILE/PATCH
+    name, root = storage.base(source), _archive_of(source)
     table = storage.join(root, 'metadata.parquet')
     listed = read_meta(table).query('patch_id == @name') if storage.exists(table) else ()
     if len(listed):
@@ -120,16 +124,19 @@ def _one_patch(source, bands, split, where):
 # %% ../nbs/54_sources.ipynb #1d988207
 def _patches(source, bands, split, where):
     "An archive, one patch of it, or a table; None when it is none of them."
+    root = source
     if source.lower().endswith('.parquet'):
-        rows = choose_rows(read_meta(source, paths=True), source, split, where)
+        table, root = read_meta(source, paths=True), storage.parent(source)
+        rows = choose_rows(table, source, split, where)
     elif storage.exists(whole := storage.join(source, 'metadata.parquet')):
-        rows = choose_rows(read_meta(whole), source, split, where)
-        rows = find_paths(rows, source, _columns(bands))
+        table = read_meta(whole)
+        rows = find_paths(choose_rows(table, source, split, where), source, _columns(bands))
     elif storage.exists(storage.join(source, f'{storage.base(source)}_{bands[-1]}.tif')):
-        rows = _one_patch(source, bands, split, where)
+        table = rows = _one_patch(source, bands, split, where)
+        root = _archive_of(source)
     else:
         return None
-    return Source(source, 'patches', rows.reset_index(drop=True))
+    return Source(source, 'patches', rows.reset_index(drop=True), is_simulated(table, root))
 
 # %% ../nbs/54_sources.ipynb #2188eb19
 def _georeference(patch_id):
@@ -140,23 +147,13 @@ def _georeference(patch_id):
     return CRS.from_epsg(epsg), from_origin(east, north, 10, 10)
 
 # %% ../nbs/54_sources.ipynb #cfcdcbb2
-def _part_tables(info, columns):
-    "Each part file of a split as a Parquet file, with the table of some of its columns."
+def _part_files(info):
+    "Each part file of a split, open."
     import pyarrow.parquet as pq
     for part in info.files:
         fs, path = storage.arrow_fs(part)
         with fs.open_input_file(path) as src:
-            file = pq.ParquetFile(src)
-            yield file, file.read(columns, use_threads=False)
-
-def _known_patches(info):
-    "patch_id, country, labels (names) and split of every patch of a split."
-    names, tables = np.array(CLASSES19, object), []
-    for _, table in _part_tables(info, ['patch_id', 'country', 'labels']):
-        hot = column_array(table['labels'].combine_chunks(), 'uint8', (len(names),))
-        labels = [names[row > 0].tolist() for row in hot]
-        tables.append(table.drop(['labels']).to_pandas().assign(labels=labels))
-    return pd.concat(tables, ignore_index=True).assign(split=info.split)
+            yield pq.ParquetFile(src)
 
 # %% ../nbs/54_sources.ipynb #8a27935d
 def _is_split(url): return storage.exists(storage.join(url, '_SUCCESS'))
@@ -173,13 +170,13 @@ def _split(source, split, where):
                        f"--split {inside[-1]}.")
     else:
         return None
-    return Source(info.url, 'split', choose_rows(_known_patches(info), source, split, where))
+    return Source(info.url, 'split', choose_rows(known_patches(info), source, split, where), info.simulated)
 
 # %% ../nbs/54_sources.ipynb #ef561b75
 def _from_split(url, names, bands):
     "Scenes of the patches of a split that have these names, in the order of the store."
     wanted = set(names)
-    for file, _ in _part_tables(open_store(url), ['patch_id']):
+    for file in _part_files(open_store(url)):
         for group in range(file.num_row_groups):
             ids = file.read_row_group(group, ['patch_id'])['patch_id'].to_pylist()
             rows = [i for i, name in enumerate(ids) if name in wanted]

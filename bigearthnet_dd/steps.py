@@ -193,7 +193,7 @@ def distribute(self: TrainingData, dataset):
     n, c = self.local_batch, len(self.bands)
     def with_shapes(x, y):
         return tf.ensure_shape(x, (n, 120, 120, c)), tf.ensure_shape(y, (n, *self.target.shape))
-    dataset = dataset.map(with_shapes)
+    dataset = dataset.map(tf.autograph.experimental.do_not_convert(with_shapes))
     if self.replicas == 1: return dataset.prefetch(2)
     return self.strategy.distribute_datasets_from_function(
         lambda context: dataset.rebatch(self.options.batch, drop_remainder=True).prefetch(2))
@@ -353,7 +353,7 @@ def _gradients(model, optimizer, terms, classes, xla, target):
             scaled = optimizer.scale_loss(loss)
         grads = tape.gradient(scaled, model.trainable_variables)
         return loss, num, grads, target.counts(y, logits, classes)
-    return tf.function(gradients, jit_compile=True) if xla else gradients
+    return tf.function(gradients, autograph=False, jit_compile=True) if xla else gradients
 
 # %% ../nbs/45_steps.ipynb #4e7ddcbe
 def make_train_step(
@@ -380,7 +380,9 @@ def make_train_step(
         sums = [loss, tf.reduce_sum(num, 0), tf.cast(cm, tf.float32)]
         loss, totals, cm = context.all_reduce('sum', sums)
         return dict(loss=loss, totals=totals, den=shared[:k], norm=norm, stop=shared[k], cm=cm, num=num)
-    return tf.function(lambda x, y, stop: strategy.run(replica_step, (x, y, stop)))
+    @tf.function(autograph=False)
+    def train_step(x, y, stop): return strategy.run(replica_step, (x, y, stop))
+    return train_step
 
 # %% ../nbs/45_steps.ipynb #33741240
 def _number_of_terms(terms, classes, target):
@@ -407,7 +409,7 @@ def _counts(model, terms, classes, xla, target):
         cm = target.counts(y, logits, classes)
         sums = [tf.reduce_sum(num, 0), tf.reduce_sum(den, 0), tf.cast(cm, tf.float32)]
         return sums, target.rows(y, logits, classes)
-    return tf.function(count, jit_compile=True) if xla else count
+    return tf.function(count, autograph=False, jit_compile=True) if xla else count
 
 # %% ../nbs/45_steps.ipynb #a8f011eb
 def make_test_step(
@@ -425,7 +427,9 @@ def make_test_step(
         sums, rows = count(x, y)
         totals, den, cm = context.all_reduce('sum', sums)
         return dict(totals=totals, den=den, cm=cm, rows=context.all_gather(rows, 0))
-    return tf.function(lambda x, y: strategy.run(replica_step, (x, y)))
+    @tf.function(autograph=False)
+    def test_step(x, y): return strategy.run(replica_step, (x, y))
+    return test_step
 
 # %% ../nbs/45_steps.ipynb #f1a8e850
 @dataclass
