@@ -3,7 +3,8 @@
 usage: draw_flow.py             draws nbs/images/flow.svg
        draw_flow.py --check     checks that the picture is the one that this script draws
 
-Every text stands on a colour of the picture itself, and arrows are of a middle grey: light and dark pages both do.
+Every text stands on a colour of the picture itself, and arrows are of a middle grey: it can be read on light
+pages and on dark ones.
 """
 import sys
 from html import escape
@@ -17,7 +18,8 @@ LEFT, MIDDLE, RIGHT = 4, 342, 680        # where the boxes of a row begin
 UPPER, BETWEEN, LOWER, BAND = 4, 121, 170, 288
 PALE, DARK, BLUE, GREY = '#e6f0f4', '#10303c', '#1f6f8b', '#7d8b99'
 SANS, MONO = 'Helvetica, Arial, sans-serif', 'Menlo, Consolas, monospace'
-HEAD = f'''<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">
+SIZE = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+HEAD = f'''<svg xmlns="http://www.w3.org/2000/svg" {SIZE}>
 <defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">
 <path d="M0 0 L10 5 L0 10 z" fill="{GREY}"/></marker></defs>'''
 
@@ -36,7 +38,8 @@ def rectangle(x, y, width, height, fill, border):
 def box(x, y, title, *lines):
     "What there is: a title and at most two lines."
     centre = x + BOX/2
-    parts = [rectangle(x, y, BOX, TALL, PALE, BLUE), text(centre, y + 29, title, 17, DARK, weight='bold')]
+    parts = [rectangle(x, y, BOX, TALL, PALE, BLUE)]
+    parts += [text(centre, y + 29, title, 17, DARK, weight='bold')]
     parts += [text(centre, y + 53 + 21*n, line, 14.5, DARK) for n, line in enumerate(lines)]
     return '\n'.join(parts)
 
@@ -52,7 +55,8 @@ def command(x, y, *names, width=112):
 def arrow(*points):
     "A line through points that ends with a tip."
     path = ' '.join(f'{x},{y}' for x, y in points)
-    return f'<polyline points="{path}" fill="none" stroke="{GREY}" stroke-width="2.5" marker-end="url(#tip)"/>'
+    look = f'fill="none" stroke="{GREY}" stroke-width="2.5" marker-end="url(#tip)"'
+    return f'<polyline points="{path}" {look}/>'
 
 
 def across(row, start, *names):
@@ -66,15 +70,17 @@ def down():
     "From the end of the upper row to the beginning of the lower one."
     last, first = RIGHT + BOX/2, LEFT + BOX/2
     way = arrow((last, UPPER + TALL), (last, BETWEEN + 12), (first, BETWEEN + 12), (first, LOWER - 2))
-    return '\n'.join([way, command(WIDTH/2, BETWEEN + 12, 'to-petastorm: Spark, here or on a cluster', width=372)])
+    name = 'to-petastorm: Spark, here or on a cluster'
+    return '\n'.join([way, command(WIDTH/2, BETWEEN + 12, name, width=372)])
 
 
 def band():
     "What repeats the flow and keeps the record."
-    title = 'The same for shares of the data, executors, GPUs and seeds: run-conversion, run-training, run-report'
-    parts = [rectangle(LEFT, BAND, WIDTH - 2*LEFT, 60, PALE, GREY), text(WIDTH/2, BAND + 25, title, 15, DARK)]
-    record = 'The record: executed notebooks, profiles of every run, one HTML report'
-    return '\n'.join(parts + [text(WIDTH/2, BAND + 47, record, 14.5, DARK)])
+    lines = ('run-conversion, run-training: the same for shares of the data, executors, GPUs and seeds',
+             'run-report: one HTML page of it; executed notebooks and profiles are the record')
+    parts = [rectangle(LEFT, BAND, WIDTH - 2*LEFT, 60, PALE, GREY)]
+    parts += [text(WIDTH/2, BAND + 25 + 22*n, line, 14.5, DARK) for n, line in enumerate(lines)]
+    return '\n'.join(parts)
 
 
 def picture():
