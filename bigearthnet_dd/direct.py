@@ -6,7 +6,11 @@
 __all__ = ['SIGNED_S', 'USED_S', 'read_into']
 
 # %% ../nbs/33_direct.ipynb #2f51dddb
-import http.client, os, ssl, threading, time
+import http.client
+import os
+import ssl
+import threading
+import time
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 from .s3 import anonymous, s3_client, split_s3

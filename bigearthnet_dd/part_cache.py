@@ -8,9 +8,11 @@ __all__ = ['PartCache']
 # %% ../nbs/34_part_cache.ipynb #3c9ec026
 import hashlib, os, threading, time
 from pathlib import Path
+import numpy as np
 from fastcore.basics import patch
 from .core import BenError
-from .s3 import local_path
+from .direct import read_into
+from .s3 import is_s3, local_path
 from .storage import read_bytes
 
 # %% ../nbs/34_part_cache.ipynb #91da2dbb
@@ -63,11 +65,17 @@ def get(self: PartCache,
     os.utime(file)
     return str(file)
 
+# %% ../nbs/34_part_cache.ipynb #a2900c13
+def _whole(url, size):
+    "A file of `size` bytes, as a buffer; raises StorageError."
+    data = np.empty(size, np.uint8)
+    return data if is_s3(url) and read_into(url, [(0, data)]) else read_bytes(url)
+
 # %% ../nbs/34_part_cache.ipynb #9e43858b
 @patch
 def _fetch(self: PartCache, url, record, file):
     "Fetch and check a part file, then give it its name, raises BenError when the content is another."
-    data = read_bytes(url)
+    data = _whole(url, record['bytes'])
     if hashlib.sha256(data).hexdigest() != record['sha256']:
         raise BenError(f'{url}: {len(data)} bytes came whose content is not what the manifest says '
                        f'({record["bytes"]} bytes, SHA-256 {record["sha256"][:12]}...). '
