@@ -124,6 +124,11 @@ def check_house(copy, env):
     return problems_of([sys.executable, 'scripts/draw_house.py', '--check'])
 
 
+def check_flow(copy, env):
+    "The README's picture of the flow is the one that its script draws."
+    return problems_of([sys.executable, 'scripts/draw_flow.py', '--check'])
+
+
 def packages_of(imports):
     "Names of the top-level packages of import statements, without Python's own and ours."
     names = set()
