@@ -509,7 +509,7 @@ def _first_pixels(data, codec, rows, column, memory, stays, pages=None):
         base, begins = memory.ctypes.data, SLACK + column.stride*np.arange(rows)
     return (base + column.skip + begins).astype(np.uint64)
 
-# %% ../nbs/35_pages.ipynb #c68cbded
+# %% ../nbs/35_pages.ipynb #cefe77c0
 @patch
 def _planes(self: Part, data, codec, group, column, memory, stays):
     "The address of each row's pixels, as of `_first_pixels`."
