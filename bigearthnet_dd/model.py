@@ -7,7 +7,7 @@ __all__ = ['PRECISIONS', 'MODELS', 'CLASSIFIERS', 'quiet_keras', 'band_stats', '
            'resnet50', 'scene_cnn', 'build_model', 'has_batch_norm', 'parameters', 'flops']
 
 # %% ../nbs/40_model.ipynb #00dc23aa
-import logging, os, sys
+import gc, logging, os, sys
 from contextlib import contextmanager
 import numpy as np
 from .core import BenError
@@ -22,11 +22,14 @@ def quiet_keras():   # the module keras
     sys.stderr.flush()
     keep, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)          # the backend's C++ code writes to the file descriptor, not to sys.stderr
+    collects = gc.isenabled()
+    gc.disable()
     try:
         import keras
         logging.getLogger('tensorflow').setLevel(logging.ERROR)
         return keras
     finally:
+        if collects: gc.enable()
         os.dup2(keep, 2)
         os.close(keep)
         os.close(null)

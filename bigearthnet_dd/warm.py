@@ -7,6 +7,7 @@ __all__ = ['preload', 'WarmProcess']
 
 # %% ../nbs/07_warm.ipynb #b3e0c8f8
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -35,6 +36,7 @@ def _run(code, env, cwd, folder):
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)
+    gc.freeze()              # nobody looks for garbage among the libraries: their pages stay shared
     exec(compile(code, '<program>', 'exec'), dict(__name__='__main__'))
 
 # %% ../nbs/07_warm.ipynb #fa7d8a70
