@@ -28,6 +28,8 @@ root = Path(__file__).resolve().parent.parent
 LIB = 'bigearthnet_dd'
 REPORTS = {'demo': 'report', 'scaling': 'report', 'benchmark': 'benchmark'}      # experiment -> its notebook
 TEXTS = {'CONTRIBUTING.md': 'contributing', 'CHANGELOG.md': 'changelog', 'experiments/README.md': 'records'}
+TUTORIALS = (             # in the order in which they are read
+    'explore', 'published', 'frameworks', 'from_your_tool', 'bucket', 'cluster', 'compare_models')
 LARGEST = 4000           # characters of a text output that a page shows
 
 
@@ -372,6 +374,12 @@ def write_records(folder):
             write_page(folder, name, with_links(path.read_text(encoding='utf-8'), path, folder))
 
 
+def place_of_tutorial(page):
+    "Where a tutorial stands; one that TUTORIALS does not name comes last."
+    name = page.split('/')[-1]
+    return TUTORIALS.index(name) if name in TUTORIALS else len(TUTORIALS)
+
+
 def write_sources(folder):
     "All pages of the site as MyST Markdown."
     for path in sorted((root/'nbs').rglob('*.ipynb')):
@@ -381,7 +389,7 @@ def write_sources(folder):
     write_commands(folder)
     write_modules(folder)
     write_records(folder)
-    tutorials = sorted(others('tutorials'), key=lambda page: not page.endswith('explore'))    # first
+    tutorials = sorted(others('tutorials'), key=place_of_tutorial)
     trees = [toctree('Start', tutorials), toctree('Reference', ['commands/index', 'api/index'])]
     trees += [toctree(title, pages) for title, pages in book()]
     records = [f'{name} <experiments/{name}>' for name in REPORTS]
@@ -402,6 +410,7 @@ STYLE = '''
 .output caption {text-align: left}
 article pre {font-size: .72rem}
 article img {background: #fff; max-width: 100%; height: auto}
+article img[src$='.svg'] {background: none}
 article .table-wrapper, article pre {overflow-x: auto}
 article code {overflow-wrap: anywhere}
 article table code {overflow-wrap: normal}
