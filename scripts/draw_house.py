@@ -18,10 +18,10 @@ CHAPTERS = {            # first number -> name, colour
     21: ('the record', '#8a6d3b'),
     24: ('store and\nconversion', '#1f6f8b'),
     31: ('loading', '#3366aa'),
-    40: ('network and\ntraining', '#7b4b94'),
-    58: ('experiments\nand report', '#b5493a'),
-    69: ('benchmark', '#c07f1d'),
-    74: ('command line', '#555555'),
+    41: ('network and\ntraining', '#7b4b94'),
+    59: ('experiments\nand report', '#b5493a'),
+    71: ('benchmark', '#c07f1d'),
+    76: ('command line', '#555555'),
 }
 
 

@@ -39,12 +39,12 @@ SYSTEM_TEMP = Path(tempfile.gettempdir())
 
 LONGEST = (         # in a fresh checkout these begin; later `times.json` knows better
     'drills/conversion', 'drills/training', 'runs/benchmark', 'drills/packing', 'drills/batches',
-    'tutorials/bucket', 'drills/leftovers', '68_demo', 'tutorials/published', '53_train',
-    'drills/packed', 'drills/installing', 'drills/loading', 'drills/places', '71_benchmark',
-    '20_check', 'drills/storage', 'drills/cluster', '62_jobs', '64_experiments',
-    'tutorials/frameworks', '72_benchmark_loading', '39_torch', '30_convert', 'drills/disks',
-    'drills/carrying_on', '45_steps', '29_plan', '28_task', 'tutorials/cluster', 'index',
-    '19_metadata', '41_scores', 'tutorials/from_your_tool', '17_simulate', '67_report')
+    'tutorials/bucket', 'drills/leftovers', '70_demo', 'tutorials/published', '54_train',
+    'drills/packed', 'drills/installing', 'drills/loading', 'drills/places', '73_benchmark',
+    '20_check', 'drills/storage', 'drills/cluster', '64_jobs', '66_experiments',
+    'tutorials/frameworks', '74_benchmark_loading', '40_torch', '30_convert', 'drills/disks',
+    'drills/carrying_on', '46_steps', '29_plan', '28_task', 'tutorials/cluster', 'index',
+    '19_metadata', '42_scores', 'tutorials/from_your_tool', '17_simulate', '69_report')
 
 
 def chosen_notebooks():
