@@ -164,7 +164,7 @@ def guard(notebook, log, flags, report):
     descendants = psutil.Process().children
     try:
         code = reap(lambda ended: pid in ended)[pid]
-        patience = time.monotonic() + 10
+        patience = time.monotonic() + 30
         reap(lambda ended: time.monotonic() > patience)
     except KeyboardInterrupt:                        # whoever pressed Ctrl-C wants all of it to end
         code = 130
