@@ -34,7 +34,7 @@ lab: setup  ## open JupyterLab on the notebooks
 
 bench: export BEN_REAL_DATA ?= $(wildcard $(abspath ../shared/data))
 bench: setup  ## the usual ways of converting and loading beside ours; writes experiments/benchmark (about 35 minutes on two idle cores, 12 GB of disk)
-	@mkdir -p experiments/benchmark && $(BIN)/papermill nbs/runs/benchmark.ipynb experiments/benchmark/benchmark.ipynb --cwd nbs -p alone True -p archive_patches 6144 -p reference_patches 800 -p scaling_names 3 -p rounds 5 -p few_rounds 3 -p epochs 3 -p train_steps 20 -p source_patches 960 -p s3_patches 120 -p s3_objects 1500 -p figure images/speed.svg
+	@mkdir -p experiments/benchmark && $(BIN)/papermill nbs/runs/benchmark.ipynb experiments/benchmark/benchmark.ipynb --cwd nbs -p alone True -p archive_patches 6144 -p reference_patches 800 -p scaling_names 3 -p rounds 5 -p few_rounds 3 -p epochs 3 -p far_images 15000 -p train_steps 20 -p source_patches 960 -p s3_patches 120 -p s3_objects 1500 -p figure images/speed.svg
 
 outputs: setup  ## execute the pages whose code changed since they were executed
 	@$(BIN)/python scripts/outputs.py && $(BIN)/nbdev_clean

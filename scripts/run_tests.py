@@ -386,6 +386,8 @@ def nothing_left(before, place):
 def set_environment():
     "Notebooks find the console scripts, and the real patches where they are at hand."
     os.environ['PATH'] = f'{bin_dir}{os.pathsep}{os.environ["PATH"]}'
+    os.environ.pop('PYTHONDONTWRITEBYTECODE', None)     # or every process compiles our modules for itself
+    sys.dont_write_bytecode = False
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
     os.environ.setdefault('TF_NUM_INTRAOP_THREADS', '1')    # in small networks more only wait for each other
     real = root.parent/'shared'/'data'
