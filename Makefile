@@ -20,7 +20,7 @@ demo: setup  ## the whole flow on a simulated archive: simulate, check, convert,
 check: setup  ## what needs no running: notebooks clean, modules in step, ruff, types, links (a few seconds)
 	@$(BIN)/python scripts/checks.py
 
-test: setup  ## the same checks, then every notebook's tests, slow ones too (twelve minutes on two cores)
+test: setup  ## the same checks, then every notebook's tests, slow ones too (eight minutes on two cores)
 	@$(BIN)/python scripts/run_tests.py slow
 
 hook: setup  ## let git run 'make check' before every commit (remove .git/hooks/pre-commit to undo)
