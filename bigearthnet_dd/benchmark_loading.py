@@ -9,7 +9,7 @@ __all__ = ['SLOW_ROWS', 'LATE_S', 'write_lmdb', 'lmdb_batches', 'geotiff_batches
            'train_rounds', 'loading_table']
 
 # %% ../nbs/74_benchmark_loading.ipynb #6b7faf27
-import contextlib, ctypes, functools, itertools, os, shutil, sys, tempfile, threading, time
+import contextlib, ctypes, functools, itertools, os, shutil, sys, tempfile, time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -420,14 +420,12 @@ def load_far(
         return _on_cores(cores, lambda: _time_epochs(store, fresh, None, epochs))
 
 # %% ../nbs/74_benchmark_loading.ipynb #6493d320
-_whole = threading.local()      # .memory: of this thread, for whole part files
-
 def _read_whole(place):
     "A part file, (url, bytes), into memory that this thread uses again; raises BenError."
     from bigearthnet_dd.direct import read_into
+    from bigearthnet_dd.pages import _thread_buffer
     url, size = place
-    if len(getattr(_whole, 'memory', ())) < size: _whole.memory = np.empty(size, np.uint8)
-    if not read_into(url, [(0, _whole.memory[:size])]): raise BenError(f"'{url}' could not be read.")
+    if not read_into(url, [(0, _thread_buffer(size))]): raise BenError(f"'{url}' could not be read.")
 
 def only_read(
     store: str,    # s3:// URL of a store
